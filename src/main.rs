@@ -1,1 +1,3 @@
-fn main() { println!("segcam"); }
+fn main() {
+    println!("segcam");
+}

@@ -1,0 +1,3 @@
+//! Frame and labels -> picture.
+
+pub mod palette;

@@ -1,0 +1,97 @@
+//! What people write, turned into checked types: the model card and the URIs.
+
+pub mod card;
+pub mod uri;
+
+use serde::de::DeserializeOwned;
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// The largest TOML file that is read.
+const MAX_TOML: u64 = 1 << 20;
+
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    #[error("{}: cannot be read: {cause}{}", path.display(), hint(cause))]
+    Read { path: PathBuf, cause: std::io::Error },
+    #[error("{}: is {found} bytes long; at most {MAX_TOML} are read", path.display())]
+    Size { path: PathBuf, found: u64 },
+    #[error("{path}: {message}")]
+    Toml { path: String, message: String },
+    #[error("{path}: {field}: found {found}, expected {expected}")]
+    Field { path: String, field: String, found: String, expected: String },
+}
+
+fn hint(cause: &std::io::Error) -> &'static str {
+    match cause.kind() {
+        std::io::ErrorKind::NotFound => "; check the path",
+        std::io::ErrorKind::PermissionDenied => "; check its permissions",
+        _ => "",
+    }
+}
+
+/// Reads a small text file, refusing one that is not small.
+pub fn read_text(path: &Path) -> Result<String, ConfigError> {
+    let read = |cause| ConfigError::Read { path: path.to_owned(), cause };
+    let found = std::fs::metadata(path).map_err(read)?.len();
+    if found > MAX_TOML {
+        return Err(ConfigError::Size { path: path.to_owned(), found });
+    }
+    std::fs::read_to_string(path).map_err(read)
+}
+
+/// Reads TOML into `T`, which denies unknown fields; an unknown key's error names the nearest
+/// valid one. `path` is for the message.
+pub fn parse_toml<T: DeserializeOwned>(path: &str, text: &str) -> Result<T, ConfigError> {
+    toml::from_str(text).map_err(|error| {
+        let line = error.span().map(|span| 1 + text[..span.start].matches('\n').count());
+        let place = line.map(|line| format!("line {line}: ")).unwrap_or_default();
+        let message = error.message().replace('\n', " ");
+        ConfigError::Toml { path: path.to_owned(), message: place + &name_nearest(&message) }
+    })
+}
+
+/// Turns serde's "unknown field `x`, expected one of `a`, `b`" into a hint.
+fn name_nearest(message: &str) -> String {
+    let mut words = message.split('`').skip(1).step_by(2);
+    let kind = ["field", "variant"]
+        .into_iter()
+        .find(|kind| message.starts_with(&format!("unknown {kind} ")));
+    let (Some(kind), Some(found)) = (kind, words.next()) else { return message.to_owned() };
+    let what = if kind == "field" { "key" } else { "value" };
+    let known: Vec<&str> = words.collect();
+    match nearest(found, &known) {
+        Some(near) => format!(
+            "unknown {what} \"{found}\"; did you mean \"{near}\"? (valid here: {})",
+            known.join(", ")
+        ),
+        None => message.to_owned(),
+    }
+}
+
+/// The known word nearest to the one found (Damerau-Levenshtein distance).
+pub fn nearest<'a>(found: &str, known: &[&'a str]) -> Option<&'a str> {
+    known.iter().copied().min_by_key(|word| strsim::damerau_levenshtein(found, word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(serde::Deserialize, Debug)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code)]
+    struct Sample {
+        threshold: f32,
+        name: Option<String>,
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line_and_the_nearest_valid_one() {
+        let error = parse_toml::<Sample>("a.toml", "name = \"x\"\ntreshold = 1.0\n").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "a.toml: line 2: unknown key \"treshold\"; did you mean \"threshold\"? (valid here: threshold, name)"
+        );
+    }
+}

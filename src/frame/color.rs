@@ -1,0 +1,1 @@
+//! Y'CbCr to R'G'B' in integers: the same bits on every machine.
