@@ -8,4 +8,6 @@ pub mod config;
 pub mod decode;
 pub mod display;
 pub mod frame;
+pub mod network;
+pub mod npy;
 pub mod prepare;

@@ -19,3 +19,9 @@ pub struct Placement {
     /// Height and width of the network's input.
     pub input: [u32; 2],
 }
+
+use crate::config::card::{Axes, Color};
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Element { U8, I8, F32 }
+#[derive(Clone, Debug, PartialEq)]
+pub struct InputSpec { pub element: Element, pub axes: Axes, pub color: Color, pub mean: [f32;3], pub std: [f32;3], pub height: u32, pub width: u32 }

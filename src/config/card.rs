@@ -1,6 +1,6 @@
 //! The model card, `models/NAME/model.toml`: what the ONNX file does not say.
 
-use super::{ConfigError, parse_toml};
+use super::{ConfigError, parse_toml_with};
 use serde::Deserialize;
 
 /// At most this many classes: labels are bytes and 255 means "not labelled".
@@ -151,9 +151,10 @@ struct WrittenClass {
 }
 
 impl Card {
-    /// Reads a model folder's card; `path` is for the messages.
-    pub fn parse(path: &str, text: &str) -> Result<Card, ConfigError> {
-        let card = Card::parse_partial(path, text)?;
+    /// Reads a model folder's card; `path` is for the messages. The `key=value` pairs in `set`
+    /// stand over it.
+    pub fn parse(path: &str, text: &str, set: &[String]) -> Result<Card, ConfigError> {
+        let card = Card::parse_partial(path, text, set)?;
         let missing = [("name", &card.name), ("file", &card.file), ("license", &card.license)]
             .into_iter()
             .find(|(_, value)| value.is_empty());
@@ -163,9 +164,9 @@ impl Card {
         }
     }
 
-    /// Reads flags that stand in for a card: nothing is required.
-    pub fn parse_partial(path: &str, text: &str) -> Result<Card, ConfigError> {
-        let written: Written = parse_toml(path, text)?;
+    /// Reads a card that stands beside a bare ONNX file: nothing is required.
+    pub fn parse_partial(path: &str, text: &str, set: &[String]) -> Result<Card, ConfigError> {
+        let written: Written = parse_toml_with(path, text, set)?;
         check(path, &written)?;
         let classes = written
             .class
@@ -253,7 +254,7 @@ mod tests {
     use super::*;
 
     fn error(text: &str) -> String {
-        Card::parse("m.toml", text).unwrap_err().to_string()
+        Card::parse("m.toml", text, &[]).unwrap_err().to_string()
     }
 
     #[test]
@@ -261,11 +262,22 @@ mod tests {
         let text = "name='n'\nfile='m.onnx'\nlicense='MIT'\n[input]\nlayout='nhwc'\nfit='tile'\n\
                     [output]\nkind='probability'\n[[class]]\nname='ground'\ncolor='none'\n\
                     [[class]]\nname='person'\ncolor='#e6194b'\n";
-        let card = Card::parse("m.toml", text).unwrap();
+        let card = Card::parse("m.toml", text, &[]).unwrap();
         assert_eq!((card.input.layout, card.input.fit), (Some(Axes::Nhwc), Fit::Tile));
         assert_eq!(card.output.kind, Some(Kind::Probability));
         assert_eq!(card.classes[0].color, None);
         assert_eq!(card.classes[1].color, Some([0xe6, 0x19, 0x4b]));
+    }
+
+    #[test]
+    fn flags_stand_over_the_card() {
+        let set = ["input.fit=tile".to_owned(), "output.threshold=0.25".to_owned()];
+        let card = Card::parse_partial("m.toml", "[input]\nfit='crop'\n", &set).unwrap();
+        assert_eq!((card.input.fit, card.output.threshold), (Fit::Tile, 0.25));
+        let wrong = Card::parse_partial("m.toml", "", &["input.fit=tiles".to_owned()]);
+        assert!(wrong.unwrap_err().to_string().contains("did you mean \"tile\"?"));
+        let wrong = Card::parse_partial("m.toml", "", &["fit".to_owned()]);
+        assert!(wrong.unwrap_err().to_string().contains("KEY=VALUE"));
     }
 
     #[test]

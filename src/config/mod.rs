@@ -51,6 +51,44 @@ pub fn parse_toml<T: DeserializeOwned>(path: &str, text: &str) -> Result<T, Conf
     })
 }
 
+/// As [`parse_toml`], with `key=value` pairs (dotted keys, TOML values or bare words) over it.
+pub fn parse_toml_with<T: DeserializeOwned>(
+    path: &str,
+    text: &str,
+    set: &[String],
+) -> Result<T, ConfigError> {
+    if set.is_empty() {
+        return parse_toml(path, text);
+    }
+    let mut table: toml::Table = parse_toml(path, text)?;
+    for pair in set {
+        let refuse = |expected: &str| ConfigError::Field {
+            path: path.to_owned(),
+            field: "--set".to_owned(),
+            found: format!("\"{pair}\""),
+            expected: expected.to_owned(),
+        };
+        let (key, value) = pair
+            .split_once('=')
+            .ok_or_else(|| refuse("KEY=VALUE, such as input.fit=letterbox"))?;
+        let value = toml::from_str::<toml::Table>(&format!("value = {value}"))
+            .ok()
+            .and_then(|mut table| table.remove("value"))
+            .unwrap_or_else(|| toml::Value::String(value.to_owned()));
+        let (sections, key) = key.rsplit_once('.').map_or(("", key), |parts| parts);
+        let mut section = &mut table;
+        for name in sections.split('.').filter(|name| !name.is_empty()) {
+            let inner = section.entry(name).or_insert_with(|| toml::Table::new().into());
+            section = inner.as_table_mut().ok_or_else(|| refuse("a key inside a section"))?;
+        }
+        section.insert(key.to_owned(), value);
+    }
+    table.try_into().map_err(|error: toml::de::Error| ConfigError::Toml {
+        path: format!("{path} with --set"),
+        message: name_nearest(&error.message().replace('\n', " ")),
+    })
+}
+
 /// Turns serde's "unknown field `x`, expected one of `a`, `b`" into a hint.
 fn name_nearest(message: &str) -> String {
     let mut words = message.split('`').skip(1).step_by(2);

@@ -1,0 +1,268 @@
+//! ONNX -> tract's plan: shapes fixed, operators of ours in place, memory bounded.
+
+use super::{NetworkError, contain, ops, proto};
+use std::collections::HashSet;
+use std::sync::Arc;
+use tract_onnx::pb::{
+    GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, tensor_proto::DataType,
+    tensor_shape_proto::dimension::Value, type_proto,
+};
+use tract_onnx::prelude::*;
+use tract_onnx::tract_core::internal::SimplePlan;
+use tract_onnx::tract_hir::infer::{Factoid, InferenceFact, InferenceModelExt};
+use tract_onnx::tract_hir::internal::DimLike;
+
+/// The most that all values of one inference together may take, in bytes.
+const MAX_VALUES: u64 = 4 << 30;
+
+/// An input or output: its name, element type and shape.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Port {
+    pub name: String,
+    pub element: DatumType,
+    pub shape: Vec<usize>,
+}
+
+impl Port {
+    /// As messages and tables write it: `f32 1x3x256x256`.
+    pub fn describe(&self) -> String {
+        describe(self.element, &self.shape)
+    }
+}
+
+pub(super) fn describe(element: DatumType, shape: &[usize]) -> String {
+    let dims: Vec<String> = shape.iter().map(usize::to_string).collect();
+    format!("{} {}", format!("{element:?}").to_lowercase(), dims.join("x"))
+}
+
+/// An input as the file declares it; None stands for a dimension it leaves open.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OpenInput {
+    pub index: usize,
+    pub name: String,
+    pub shape: Vec<Option<usize>>,
+}
+
+/// A loaded network.
+#[derive(Clone, Debug)]
+pub struct Network {
+    pub path: String,
+    pub inputs: Vec<Port>,
+    pub outputs: Vec<Port>,
+    pub plan: Arc<TypedSimplePlan>,
+}
+
+/// Chooses the dimensions that an input leaves open.
+pub type Resolve<'a> = dyn Fn(&OpenInput) -> Result<Vec<usize>, NetworkError> + 'a;
+
+/// Makes a plan of a checked model. `path` is for the messages.
+pub fn load(path: &str, model: ModelProto, resolve: &Resolve) -> Result<Network, NetworkError> {
+    let typed = type_graph(path, model, resolve)?;
+    contained(path, || {
+        let fail = |error| graph_error(path, &error);
+        let inputs = ports(path, &typed, typed.input_outlets().map_err(fail)?)?;
+        let outputs = ports(path, &typed, typed.output_outlets().map_err(fail)?)?;
+        let optimized = typed.into_optimized().map_err(fail)?;
+        check_memory(path, &optimized)?;
+        let plan = SimplePlan::new(optimized).map_err(fail)?;
+        Ok(Network { path: path.to_owned(), inputs, outputs, plan })
+    })
+}
+
+/// The graph with all types and shapes known, its operators as the file has them.
+pub fn type_graph(
+    path: &str,
+    mut model: ModelProto,
+    resolve: &Resolve,
+) -> Result<TypedModel, NetworkError> {
+    let opset = proto::opset(&model);
+    if let Some(graph) = model.graph.as_mut() {
+        scales_to_inputs(graph);
+    }
+    let onnx = ops::reader();
+    if let Some(graph) = &model.graph {
+        check_operators(path, opset, graph, &onnx)?;
+    }
+    let shapes = fixed_shapes(&model, resolve)?;
+    contained(path, || {
+        let fail = |error| graph_error(path, &error);
+        let mut graph = onnx.model_for_proto_model(&model).map_err(fail)?;
+        drop(model);
+        for (index, shape) in shapes.iter().enumerate() {
+            let element = graph.input_fact(index).map_err(fail)?.datum_type.concretize();
+            let element = element.unwrap_or(f32::datum_type());
+            graph.set_input_fact(index, InferenceFact::dt_shape(element, shape)).map_err(fail)?;
+        }
+        graph.analyse(false).map_err(fail)?;
+        let typed = graph.into_typed().map_err(fail)?;
+        check_memory(path, &typed)?;
+        Ok(typed)
+    })
+}
+
+/// Turns a panic inside tract into an error of this file.
+fn contained<T>(
+    path: &str,
+    work: impl FnOnce() -> Result<T, NetworkError>,
+) -> Result<T, NetworkError> {
+    contain(work).unwrap_or_else(|panic| {
+        Err(NetworkError::Graph {
+            path: path.to_owned(),
+            place: "the graph".to_owned(),
+            cause: format!("is malformed ({panic}); export it again"),
+        })
+    })
+}
+
+fn ports(path: &str, model: &TypedModel, outlets: &[OutletId]) -> Result<Vec<Port>, NetworkError> {
+    outlets.iter().map(|outlet| port(path, model, *outlet)).collect()
+}
+
+fn port(path: &str, model: &TypedModel, outlet: OutletId) -> Result<Port, NetworkError> {
+    let fact = model.outlet_fact(outlet).map_err(|error| graph_error(path, &error))?;
+    let name = model.outlet_label(outlet).unwrap_or(&model.node(outlet.node).name);
+    let name = name.to_owned();
+    let Some(shape) = fact.shape.as_concrete() else {
+        return Err(NetworkError::Graph {
+            path: path.to_owned(),
+            place: format!("\"{name}\""),
+            cause: format!(
+                "its shape {:?} depends on the data; export with fixed sizes",
+                fact.shape
+            ),
+        });
+    };
+    Ok(Port { name, element: fact.datum_type, shape: shape.to_vec() })
+}
+
+/// The names of the inputs a caller has to give: those without an initializer.
+fn real_inputs(graph: &GraphProto) -> impl Iterator<Item = &ValueInfoProto> {
+    let given: HashSet<&str> =
+        graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
+    graph.input.iter().filter(move |input| !given.contains(input.name.as_str()))
+}
+
+/// The inputs as the file declares them.
+pub fn open_inputs(model: &ModelProto) -> Vec<OpenInput> {
+    let Some(graph) = &model.graph else { return Vec::new() };
+    let shape_of = |input: &ValueInfoProto| {
+        let Some(type_proto::Value::TensorType(tensor)) =
+            input.r#type.as_ref().and_then(|kind| kind.value.as_ref())
+        else {
+            return Vec::new();
+        };
+        let dims = tensor.shape.iter().flat_map(|shape| &shape.dim);
+        dims.map(|dim| match &dim.value {
+            Some(Value::DimValue(value)) => usize::try_from(*value).ok().filter(|dim| *dim > 0),
+            _ => None,
+        })
+        .collect()
+    };
+    real_inputs(graph)
+        .enumerate()
+        .map(|(index, input)| OpenInput { index, name: input.name.clone(), shape: shape_of(input) })
+        .collect()
+}
+
+fn fixed_shapes(model: &ModelProto, resolve: &Resolve) -> Result<Vec<Vec<usize>>, NetworkError> {
+    open_inputs(model)
+        .iter()
+        .map(|input| match input.shape.iter().copied().collect::<Option<Vec<usize>>>() {
+            Some(shape) if !shape.is_empty() => Ok(shape),
+            _ => resolve(input),
+        })
+        .collect()
+}
+
+/// Upsample of opset 7 carries its scales as an attribute: makes them an input, as opset 9 has.
+fn scales_to_inputs(graph: &mut GraphProto) {
+    let mut added = Vec::new();
+    for (index, node) in graph.node.iter_mut().enumerate() {
+        if node.op_type != "Upsample" || node.input.len() != 1 {
+            continue;
+        }
+        let Some(at) = node.attribute.iter().position(|attribute| attribute.name == "scales")
+        else {
+            continue;
+        };
+        let scales = node.attribute.remove(at).floats;
+        let name = format!("{} scales {index}", proto::node_name(node));
+        node.input.push(name.clone());
+        added.push(TensorProto {
+            name,
+            dims: vec![scales.len() as i64],
+            data_type: DataType::Float as i32,
+            float_data: scales,
+            ..Default::default()
+        });
+    }
+    graph.initializer.extend(added);
+}
+
+/// Names the first node whose operator nobody here knows.
+fn check_operators(
+    path: &str,
+    opset: i64,
+    graph: &GraphProto,
+    onnx: &tract_onnx::Onnx,
+) -> Result<(), NetworkError> {
+    for node in &graph.node {
+        if !onnx.op_register.0.contains_key(&node.op_type) {
+            return Err(unsupported(path, opset, node));
+        }
+        for inner in node.attribute.iter().flat_map(|attribute| &attribute.g) {
+            check_operators(path, opset, inner, onnx)?;
+        }
+    }
+    Ok(())
+}
+
+fn unsupported(path: &str, opset: i64, node: &NodeProto) -> NetworkError {
+    let hint = if node.op_type.starts_with("QLinear") || node.op_type == "QGemm" {
+        "quantize the network in QDQ format instead (quant_format=QDQ)"
+    } else {
+        "leave it out of the network, or export with operators that `segcam inspect` lists as supported"
+    };
+    NetworkError::Operator {
+        path: path.to_owned(),
+        node: proto::node_name(node).to_owned(),
+        operator: node.op_type.clone(),
+        domain: if node.domain.is_empty() { "ai.onnx" } else { &node.domain }.to_owned(),
+        opset,
+        hint,
+    }
+}
+
+/// Refuses graphs whose values no board could hold, before anything of that size is made.
+fn check_memory(path: &str, model: &TypedModel) -> Result<(), NetworkError> {
+    let mut total = 0u64;
+    for node in model.nodes() {
+        for output in &node.outputs {
+            let bytes = output.fact.shape.iter().try_fold(
+                output.fact.datum_type.size_of() as u64,
+                |bytes, dim| Some(bytes.saturating_mul(dim.to_usize().ok()? as u64)),
+            );
+            total = total.saturating_add(bytes.unwrap_or(0));
+        }
+    }
+    if total > MAX_VALUES {
+        let (found, limit) = (total >> 20, MAX_VALUES >> 20);
+        return Err(NetworkError::Memory { path: path.to_owned(), found, limit });
+    }
+    Ok(())
+}
+
+/// tract tells where it failed in the outer errors and why in the innermost.
+fn graph_error(path: &str, error: &TractError) -> NetworkError {
+    let chain: Vec<String> = error.chain().map(|cause| cause.to_string()).collect();
+    let place = chain.iter().find_map(|text| {
+        let from = text.find("node ")?;
+        Some(text[from..].lines().next().unwrap_or_default().trim().to_owned())
+    });
+    let cause = chain.last().map(|text| text.lines().next().unwrap_or_default().to_owned());
+    NetworkError::Graph {
+        path: path.to_owned(),
+        place: place.unwrap_or_else(|| "the graph".to_owned()),
+        cause: cause.unwrap_or_default(),
+    }
+}

@@ -1,0 +1,67 @@
+//! ONNX file + card -> a network that runs.
+//!
+//! [`model`] resolves what the user named (a folder, an ONNX file, the built-in one) and checks
+//! card against network. [`proto`] checks the file's bytes, [`load`] makes tract's plan of it
+//! with our own operators ([`ops`]) where tract lacks them or differs from ONNX, [`plan`] runs
+//! it, [`inspect`] tells about it, [`receptive`] finds what tiles need to know.
+
+pub mod inspect;
+pub mod load;
+pub mod model;
+mod ops;
+pub mod plan;
+pub mod proto;
+pub mod receptive;
+
+use thiserror::Error;
+
+#[derive(Debug, Error)]
+pub enum NetworkError {
+    #[error("{path}: cannot be read: {cause}; check the path (a model is a folder with a model.toml, or an .onnx file)")]
+    Read { path: String, cause: std::io::Error },
+    #[error("{path}: is {length} bytes long; models of at most {} MB are read", proto::MAX_FILE >> 20)]
+    TooLarge { path: String, length: u64 },
+    #[error("{path}: {message}")]
+    File { path: String, message: String },
+    #[error("{path}: node \"{node}\": operator {operator} (domain {domain}, operator set {opset}) is not supported; {hint}")]
+    Operator { path: String, node: String, operator: String, domain: String, opset: i64, hint: &'static str },
+    #[error("{path}: {place}: {cause}")]
+    Graph { path: String, place: String, cause: String },
+    #[error("{path}: would take {found} MB for its largest values; at most {limit} MB are allowed. Use a smaller input size")]
+    Memory { path: String, found: u64, limit: u64 },
+    #[error("{path}: {field}: found {found}, expected {expected}")]
+    Card { path: String, field: String, found: String, expected: String },
+    #[error("input {index} \"{name}\": found {found}, expected {expected}")]
+    Input { index: usize, name: String, found: String, expected: String },
+    #[error("the network failed while running: {0}")]
+    Run(String),
+    #[error(transparent)]
+    Config(#[from] crate::config::ConfigError),
+}
+
+/// Runs `work` so that a panic inside tract, met on a malformed model, becomes an error.
+/// Nothing is printed for it.
+pub(crate) fn contain<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    use std::cell::Cell;
+    use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+    use std::sync::Once;
+
+    thread_local!(static CONTAINED: Cell<bool> = const { Cell::new(false) });
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let usual = take_hook();
+        set_hook(Box::new(move |panic| {
+            if !CONTAINED.get() {
+                usual(panic);
+            }
+        }));
+    });
+    let before = CONTAINED.replace(true);
+    let result = catch_unwind(AssertUnwindSafe(work));
+    CONTAINED.set(before);
+    result.map_err(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        text.unwrap_or("an internal check failed").replace('\n', " ")
+    })
+}

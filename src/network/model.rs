@@ -1,0 +1,374 @@
+//! What the user named -> a network with its card, each checked against the other.
+
+use super::load::{Network, OpenInput, Port, load};
+use super::receptive::{Receptive, receptive_field};
+use super::{NetworkError, proto};
+use crate::compose::palette;
+use crate::config::card::{Axes, Card, Class, Color, Fit, Kind, MAX_CLASSES};
+use crate::config::read_text;
+use crate::prepare::{Element, InputSpec};
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+use tract_onnx::pb::ModelProto;
+use tract_onnx::prelude::DatumType;
+
+const BUILT_IN_MODEL: &[u8] = include_bytes!("../../models/selfie/model.onnx");
+const BUILT_IN_CARD: &str = include_str!("../../models/selfie/model.toml");
+/// The name that stands for the built-in network.
+pub const BUILT_IN: &str = "builtin";
+
+/// What the command line says of a model.
+#[derive(Clone, Debug, Default)]
+pub struct ModelArguments {
+    /// A model folder, an ONNX file, or [`BUILT_IN`].
+    pub model: String,
+    /// A card file in place of the folder's.
+    pub card: Option<PathBuf>,
+    /// `key=value` pairs that stand over the card's.
+    pub set: Vec<String>,
+}
+
+/// How an output's bytes stand for classes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OutputSpec {
+    pub index: usize,
+    pub kind: Kind,
+    pub axes: Axes,
+    pub channels: usize,
+    pub height: usize,
+    pub width: usize,
+    pub threshold: f32,
+}
+
+/// A network with its card, ready for pictures.
+#[derive(Clone, Debug)]
+pub struct Model {
+    pub name: String,
+    pub card: Card,
+    pub network: Network,
+    pub input: InputSpec,
+    pub output: OutputSpec,
+    pub classes: Vec<Class>,
+    pub receptive: Receptive,
+    /// Of the ONNX file, in hexadecimal.
+    pub sha256: String,
+    /// Bytes of the ONNX file.
+    pub file_bytes: usize,
+}
+
+/// A model's file and card, checked each for itself.
+pub struct Files {
+    /// The ONNX file's path, for messages.
+    pub path: String,
+    pub proto: ModelProto,
+    pub card: Card,
+    /// The card's path, for messages.
+    card_path: String,
+    sha256: String,
+    file_bytes: usize,
+}
+
+/// Finds and reads a model's file and card.
+pub fn read(arguments: &ModelArguments) -> Result<Files, NetworkError> {
+    let (path, bytes, card_path, card) = locate(arguments)?;
+    let sha256: String =
+        Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    if let Some(expected) = &card.sha256
+        && !expected.eq_ignore_ascii_case(&sha256)
+    {
+        return Err(NetworkError::Card {
+            path: card_path,
+            field: "sha256".to_owned(),
+            found: format!("{sha256} in {path}"),
+            expected: format!("{expected}; copy the model again, or correct the card if you changed it"),
+        });
+    }
+    let proto = proto::parse(&path, &bytes)?;
+    Ok(Files { path, proto, card, card_path, sha256, file_bytes: bytes.len() })
+}
+
+fn locate(arguments: &ModelArguments) -> Result<(String, Vec<u8>, String, Card), NetworkError> {
+    let set = &arguments.set;
+    let read_card = |path: &Path| -> Result<(String, String), NetworkError> {
+        Ok((path.display().to_string(), read_text(path)?))
+    };
+    if arguments.model == BUILT_IN {
+        let (card_path, text) = match &arguments.card {
+            Some(path) => read_card(path)?,
+            None => ("the built-in model.toml".to_owned(), BUILT_IN_CARD.to_owned()),
+        };
+        let card = Card::parse(&card_path, &text, set)?;
+        return Ok(("the built-in model.onnx".to_owned(), BUILT_IN_MODEL.to_vec(), card_path, card));
+    }
+    let named = Path::new(&arguments.model);
+    if named.is_dir() {
+        let (card_path, text) =
+            read_card(arguments.card.as_deref().unwrap_or(&named.join("model.toml")))?;
+        let card = Card::parse(&card_path, &text, set)?;
+        let file = named.join(&card.file);
+        return Ok((file.display().to_string(), proto::read(&file)?, card_path, card));
+    }
+    let bytes = proto::read(named)?;
+    let (card_path, card) = match &arguments.card {
+        Some(path) => {
+            let (path, text) = read_card(path)?;
+            let card = Card::parse_partial(&path, &text, set)?;
+            (path, card)
+        }
+        None => ("--set".to_owned(), Card::parse_partial("--set", "", set)?),
+    };
+    Ok((arguments.model.clone(), bytes, card_path, card))
+}
+
+/// Loads a model for pictures.
+pub fn open(arguments: &ModelArguments) -> Result<Model, NetworkError> {
+    let files = read(arguments)?;
+    let card = files.card;
+    let path = files.path;
+    let receptive = receptive_field(&files.proto, card.output.index);
+    let network = load(&path, files.proto, &|input| open_picture_shape(&path, input, &card))?;
+    let input = input_spec(&network, &card)?;
+    let output = output_spec(&network, &card, &input)?;
+    let classes = classes(&files.card_path, &card, &output)?;
+    if output.kind == Kind::Labels && output.channels > 1 {
+        return Err(output_error(&network, output.index, "output.kind \"labels\"", "one channel"));
+    }
+    let name = if card.name.is_empty() { path } else { card.name.clone() };
+    let (sha256, file_bytes) = (files.sha256, files.file_bytes);
+    Ok(Model { name, card, network, input, output, classes, receptive, sha256, file_bytes })
+}
+
+/// Fills in what a picture network leaves open: one picture at a time, of the card's size.
+fn open_picture_shape(
+    path: &str,
+    input: &OpenInput,
+    card: &Card,
+) -> Result<Vec<usize>, NetworkError> {
+    let error = |found: String, expected: &str| NetworkError::Card {
+        path: path.to_owned(),
+        field: format!("input \"{}\"", input.name),
+        found,
+        expected: expected.to_owned(),
+    };
+    let written: Vec<String> =
+        input.shape.iter().map(|dim| dim.map_or("?".to_owned(), |dim| dim.to_string())).collect();
+    let written = format!("shape {}", written.join("x"));
+    let &[batch, second, third, fourth] = &input.shape[..] else {
+        return Err(error(written, "a picture: 4 axes, batch, channels, height and width"));
+    };
+    let color = card.input.color.map(Color::channels);
+    let axes = card.input.layout.unwrap_or(match (second, fourth) {
+        (Some(1 | 3), _) => Axes::Nchw,
+        (_, Some(1 | 3)) => Axes::Nhwc,
+        _ => Axes::Nchw,
+    });
+    let (channels, height, width) = match axes {
+        Axes::Nchw => (second, third, fourth),
+        Axes::Nhwc => (fourth, second, third),
+    };
+    let (height, width) = match (height, width, card.input.size) {
+        (Some(height), Some(width), _) => (height, width),
+        (height, width, Some([card_height, card_width])) => {
+            (height.unwrap_or(card_height as usize), width.unwrap_or(card_width as usize))
+        }
+        (_, _, None) => {
+            let hint = "a fixed height and width; set input.size = [height, width] in the card, or --set input.size=[256,256]";
+            return Err(error(written, hint));
+        }
+    };
+    let Some(channels) = channels.or(color) else {
+        return Err(error(written, "a number of channels; set input.color in the card"));
+    };
+    let batch = batch.unwrap_or(1);
+    Ok(match axes {
+        Axes::Nchw => vec![batch, channels, height, width],
+        Axes::Nhwc => vec![batch, height, width, channels],
+    })
+}
+
+fn input_spec(network: &Network, card: &Card) -> Result<InputSpec, NetworkError> {
+    let error = |port: &Port, expected: &str| NetworkError::Card {
+        path: network.path.clone(),
+        field: format!("input \"{}\"", port.name),
+        found: port.describe(),
+        expected: expected.to_owned(),
+    };
+    let [port] = &network.inputs[..] else {
+        return Err(NetworkError::Card {
+            path: network.path.clone(),
+            field: "inputs".to_owned(),
+            found: format!("{} of them", network.inputs.len()),
+            expected: "one, the picture (use `infer --tensor` for others)".to_owned(),
+        });
+    };
+    let element = match port.element {
+        DatumType::U8 => Element::U8,
+        DatumType::I8 => Element::I8,
+        DatumType::F32 => Element::F32,
+        _ => return Err(error(port, "elements of type f32, u8 or i8")),
+    };
+    let &[batch, second, third, fourth] = &port.shape[..] else {
+        return Err(error(port, "a picture: 4 axes, batch, channels, height and width"));
+    };
+    if batch != 1 {
+        return Err(error(port, "a batch of 1"));
+    }
+    let axes = match card.input.layout {
+        Some(axes) => axes,
+        None if matches!(second, 1 | 3) => Axes::Nchw,
+        None if matches!(fourth, 1 | 3) => Axes::Nhwc,
+        None => return Err(error(port, "1 channel (gray) or 3 (rgb, bgr)")),
+    };
+    let (channels, height, width) = match axes {
+        Axes::Nchw => (second, third, fourth),
+        Axes::Nhwc => (fourth, second, third),
+    };
+    let color = card.input.color.unwrap_or(match channels {
+        1 => Color::Gray,
+        _ => Color::Rgb,
+    });
+    if channels != color.channels() {
+        let expected = match card.input.color {
+            Some(Color::Gray) => "1 channel, since the card says color = \"gray\"",
+            Some(_) => "3 channels, since the card says color = \"rgb\" or \"bgr\"",
+            None => "1 channel (gray) or 3 (rgb, bgr)",
+        };
+        return Err(error(port, &format!("{expected}, with layout {axes:?}").to_lowercase()));
+    }
+    let side = |side: usize| u32::try_from(side).ok().filter(|side| (1..=8192).contains(side));
+    let (Some(height), Some(width)) = (side(height), side(width)) else {
+        return Err(error(port, "height and width from 1 to 8192"));
+    };
+    let (mean, std) = (card.input.mean, card.input.std);
+    Ok(InputSpec { element, axes, color, mean, std, height, width })
+}
+
+fn output_error(network: &Network, index: usize, found: &str, expected: &str) -> NetworkError {
+    let port = network.outputs.get(index);
+    let port = port.map(|port| format!(" \"{}\" ({})", port.name, port.describe()));
+    NetworkError::Card {
+        path: network.path.clone(),
+        field: format!("output {index}{}", port.unwrap_or_default()),
+        found: found.to_owned(),
+        expected: expected.to_owned(),
+    }
+}
+
+fn output_spec(
+    network: &Network,
+    card: &Card,
+    input: &InputSpec,
+) -> Result<OutputSpec, NetworkError> {
+    let index = card.output.index;
+    let error = |found: &str, expected: &str| output_error(network, index, found, expected);
+    let Some(port) = network.outputs.get(index) else {
+        let expected = format!("an index below {} (the outputs there are)", network.outputs.len());
+        return Err(error(&format!("output.index = {index}"), &expected));
+    };
+    let whole = matches!(port.element, DatumType::I32 | DatumType::I64);
+    let (axes, channels, height, width) = match port.shape[..] {
+        [1, second, third, fourth] => match output_axes(&port.shape, card, input) {
+            Axes::Nchw => (Axes::Nchw, second, third, fourth),
+            Axes::Nhwc => (Axes::Nhwc, fourth, second, third),
+        },
+        [1, height, width] | [height, width] => (Axes::Nchw, 1, height, width),
+        _ => {
+            return Err(error(
+                &port.describe(),
+                "1 x classes x height x width, 1 x height x width x classes, or 1 x height x width",
+            ));
+        }
+    };
+    let kind = card.output.kind.unwrap_or(match channels {
+        _ if whole => Kind::Labels,
+        1 => Kind::Probability,
+        _ => Kind::Scores,
+    });
+    match kind {
+        Kind::Scores if !(2..=MAX_CLASSES).contains(&channels) => {
+            return Err(error(
+                &format!("{channels} channels"),
+                "2 to 255 for output.kind \"scores\" (one channel: \"probability\" or \"labels\")",
+            ));
+        }
+        Kind::Probability if channels != 1 => {
+            return Err(error(&format!("{channels} channels"), "1 for output.kind \"probability\""));
+        }
+        Kind::Scores | Kind::Probability
+            if !matches!(port.element, DatumType::F32 | DatumType::U8 | DatumType::I8) =>
+        {
+            return Err(error(&format!("{:?} elements", port.element), "f32, u8 or i8"));
+        }
+        Kind::Labels
+            if !matches!(
+                port.element,
+                DatumType::U8 | DatumType::I8 | DatumType::I32 | DatumType::I64 | DatumType::F32
+            ) =>
+        {
+            return Err(error(&format!("{:?} elements", port.element), "integer class ids"));
+        }
+        _ => {}
+    }
+    if height == 0 || width == 0 {
+        return Err(error(&port.describe(), "at least one pixel"));
+    }
+    let threshold = card.output.threshold;
+    Ok(OutputSpec { index, kind, axes, channels, height, width, threshold })
+}
+
+/// Which axis of a 4-axis output holds the classes: the one the card's classes fit, else the
+/// one of the input, else the smaller.
+fn output_axes(shape: &[usize], card: &Card, input: &InputSpec) -> Axes {
+    let (first, last) = (shape[1], shape[3]);
+    let named = card.classes.len();
+    match (first == named, last == named) {
+        (true, false) if named > 0 => return Axes::Nchw,
+        (false, true) if named > 0 => return Axes::Nhwc,
+        _ => {}
+    }
+    let small = |channels: usize| channels <= MAX_CLASSES && channels < shape[2];
+    match input.axes {
+        Axes::Nchw if small(first) => Axes::Nchw,
+        Axes::Nhwc if small(last) => Axes::Nhwc,
+        _ if last < first => Axes::Nhwc,
+        _ => Axes::Nchw,
+    }
+}
+
+/// The card's classes, or numbered ones.
+fn classes(path: &str, card: &Card, output: &OutputSpec) -> Result<Vec<Class>, NetworkError> {
+    let expected = match output.kind {
+        Kind::Scores => Some(output.channels),
+        Kind::Probability => Some(2),
+        Kind::Labels => None,
+    };
+    if card.classes.is_empty() {
+        let numbered = |index: usize| Class {
+            name: format!("class {index}"),
+            // The first is the background more often than not.
+            color: (index > 0).then(|| palette::color(index - 1)),
+        };
+        return Ok((0..expected.unwrap_or(MAX_CLASSES)).map(numbered).collect());
+    }
+    match expected {
+        Some(expected) if expected != card.classes.len() => Err(NetworkError::Card {
+            path: path.to_owned(),
+            field: "[[class]]".to_owned(),
+            found: format!("{} classes", card.classes.len()),
+            expected: format!("{expected}, as the network's output {} has", output.index),
+        }),
+        _ => Ok(card.classes.clone()),
+    }
+}
+
+impl Model {
+    /// Tiles are cut from the frame at full resolution.
+    pub fn is_tiled(&self) -> bool {
+        self.card.input.fit == Fit::Tile
+    }
+
+    /// How the network computes: `int8` once integer operators do, else `float`.
+    pub fn kernels(&self) -> &'static str {
+        "float (tract)"
+    }
+}

@@ -1,0 +1,16 @@
+//! Operators of our own: those tract lacks, and those where it differs from ONNX.
+
+mod max_unpool;
+mod quantize;
+mod upsample;
+
+use tract_onnx::Onnx;
+
+/// tract's ONNX reader with our operators in it.
+pub fn reader() -> Onnx {
+    let mut onnx = tract_onnx::onnx().with_ignore_value_info(true);
+    quantize::register(&mut onnx.op_register);
+    upsample::register(&mut onnx.op_register);
+    max_unpool::register(&mut onnx.op_register);
+    onnx
+}

@@ -1,0 +1,364 @@
+//! QuantizeLinear and DequantizeLinear (ONNX opset 10, 13, 19): as the standard has them.
+//! tract's multiply by the reciprocal of the scale, which rounds other numbers, and its
+//! simplification of a chain of both takes the type of one for the other's.
+
+use tract_onnx::model::OnnxOpRegister;
+use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_hir::internal::*;
+
+pub fn register(register: &mut OnnxOpRegister) {
+    register.insert("QuantizeLinear", |_, node| build(node, Direction::Quantize));
+    register.insert("DequantizeLinear", |_, node| build(node, Direction::Dequantize));
+}
+
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+enum Direction {
+    Quantize,
+    Dequantize,
+}
+
+fn build(
+    node: &NodeProto,
+    direction: Direction,
+) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
+    let blocks = node.get_attr_opt::<i64>("block_size")?.unwrap_or(0);
+    ensure!(blocks == 0, "blocked quantization is not supported (block_size {blocks})");
+    let axis = node.get_attr_opt("axis")?.unwrap_or(1);
+    let has_zero_point = node.input.get(2).is_some_and(|name| !name.is_empty());
+    Ok((expand(Written { direction, axis, has_zero_point }), vec![]))
+}
+
+/// The operator as the file has it: value, scale, zero point.
+#[derive(Clone, Debug, Hash, PartialEq, Eq)]
+struct Written {
+    direction: Direction,
+    axis: i64,
+    has_zero_point: bool,
+}
+
+impl Expansion for Written {
+    fn name(&self) -> StaticName {
+        match self.direction {
+            Direction::Quantize => "QuantizeLinear".into(),
+            Direction::Dequantize => "DequantizeLinear".into(),
+        }
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        s: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        check_input_arity(inputs, 2 + usize::from(self.has_zero_point))?;
+        check_output_arity(outputs, 1)?;
+        s.equals(&inputs[0].shape, &outputs[0].shape)?;
+        s.equals(&inputs[1].datum_type, f32::datum_type())?;
+        match (self.direction, self.has_zero_point) {
+            (Direction::Quantize, true) => {
+                s.equals(&outputs[0].datum_type, &inputs[2].datum_type)
+            }
+            (Direction::Quantize, false) => s.equals(&outputs[0].datum_type, u8::datum_type()),
+            (Direction::Dequantize, zero_point) => {
+                if zero_point {
+                    s.equals(&inputs[0].datum_type, &inputs[2].datum_type)?;
+                }
+                s.equals(&outputs[0].datum_type, f32::datum_type())
+            }
+        }
+    }
+
+    fn wire(
+        &self,
+        prefix: &str,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
+        let fact = model.outlet_fact(inputs[0])?.clone();
+        let scale = model.outlet_fact(inputs[1])?.konst.clone();
+        let scale = scale.context("the scale must be a constant")?;
+        let scale = scale.try_as_plain_ram()?.as_slice::<f32>()?.to_vec();
+        for (channel, scale) in scale.iter().enumerate() {
+            ensure!(
+                scale.is_finite() && *scale > 0.0,
+                "scale {scale} of channel {channel} is not a positive number"
+            );
+        }
+        let mut stored = match self.direction {
+            Direction::Quantize => u8::datum_type(),
+            Direction::Dequantize => fact.datum_type,
+        };
+        let mut zero_point = vec![0; scale.len()];
+        if self.has_zero_point {
+            let tensor = model.outlet_fact(inputs[2])?.konst.clone();
+            let tensor = tensor.context("the zero point must be a constant")?;
+            stored = tensor.datum_type();
+            zero_point = tensor.cast_to::<i32>()?.try_as_plain_ram()?.as_slice::<i32>()?.to_vec();
+        }
+        ensure!(
+            scale.len() == zero_point.len(),
+            "{} scales but {} zero points",
+            scale.len(),
+            zero_point.len()
+        );
+        let mut axis = 0;
+        if scale.len() > 1 {
+            let rank = fact.rank() as i64;
+            let wanted = if self.axis < 0 { self.axis + rank } else { self.axis };
+            ensure!((0..rank).contains(&wanted), "axis {} of a tensor of rank {rank}", self.axis);
+            axis = wanted as usize;
+            let channels = fact.shape[axis].to_usize();
+            ensure!(
+                channels.as_ref().is_ok_and(|channels| *channels == scale.len()),
+                "{} scales for {} channels on axis {axis}",
+                scale.len(),
+                fact.shape[axis]
+            );
+        }
+        let parameters = Parameters { scale, zero_point, axis };
+        let op: Box<dyn TypedOp> = match self.direction {
+            Direction::Quantize => {
+                ensure!(
+                    [u8::datum_type(), i8::datum_type()].contains(&stored),
+                    "quantizing to {stored:?} is not supported, only to u8 and i8"
+                );
+                ensure!(fact.datum_type == f32::datum_type(), "quantizes {:?}", fact.datum_type);
+                Box::new(Quantize { parameters, signed: stored == i8::datum_type() })
+            }
+            Direction::Dequantize => {
+                ensure!(
+                    [u8::datum_type(), i8::datum_type(), i32::datum_type()].contains(&stored),
+                    "dequantizing {stored:?} is not supported, only u8, i8 and i32"
+                );
+                Box::new(Dequantize { parameters })
+            }
+        };
+        model.wire_node(prefix, op, &inputs[..1])
+    }
+}
+
+/// real = (stored - zero point) * scale, one pair for all or one a channel of `axis`.
+#[derive(Clone, Debug, PartialEq)]
+struct Parameters {
+    scale: Vec<f32>,
+    zero_point: Vec<i32>,
+    axis: usize,
+}
+
+impl Eq for Parameters {}
+
+impl Parameters {
+    /// Calls `run(start..end, scale, zero point)` for each run of elements of `shape` that
+    /// share a pair.
+    fn for_each_run(
+        &self,
+        shape: &[usize],
+        mut run: impl FnMut(std::ops::Range<usize>, f32, i32),
+    ) {
+        let elements: usize = shape.iter().product();
+        if self.scale.len() == 1 {
+            return run(0..elements, self.scale[0], self.zero_point[0]);
+        }
+        let inner: usize = shape[self.axis + 1..].iter().product();
+        if inner == 0 {
+            return;
+        }
+        for (index, start) in (0..elements).step_by(inner).enumerate() {
+            let channel = index % self.scale.len();
+            run(start..start + inner, self.scale[channel], self.zero_point[channel]);
+        }
+    }
+
+    /// Axes may move freely only under a single pair.
+    fn change_axes(
+        &self,
+        model: &TypedModel,
+        node: &TypedNode,
+        change: &AxisOp,
+    ) -> Option<AxisChangeConsequence> {
+        (self.scale.len() == 1).then(|| AxisChangeConsequence::new(model, node, None, change))
+    }
+
+    fn info(&self) -> TractResult<Vec<String>> {
+        Ok(vec![match self.scale.len() {
+            1 => format!("scale {} zero point {}", self.scale[0], self.zero_point[0]),
+            channels => format!("{channels} scales on axis {}", self.axis),
+        }])
+    }
+}
+
+/// The integer nearest to `x`, ties to even, for |x| < 2^22: adding 1.5 * 2^23 leaves no
+/// bits for the fraction. Vectorizes where no rounding instruction does.
+fn round_half_even(x: f32) -> f32 {
+    const MAGIC: f32 = 12_582_912.0;
+    (x + MAGIC) - MAGIC
+}
+
+/// saturate(round_half_even(x / scale) + zero point)
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Quantize {
+    parameters: Parameters,
+    signed: bool,
+}
+
+impl Op for Quantize {
+    fn name(&self) -> StaticName {
+        "QuantizeLinear".into()
+    }
+    fn info(&self) -> TractResult<Vec<String>> {
+        self.parameters.info()
+    }
+    op_as_typed_op!();
+}
+
+impl EvalOp for Quantize {
+    op_out_of_plan!();
+
+    fn eval(&self, _ctx: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let input = args_1!(inputs);
+        let values = input.try_as_plain_ram()?;
+        let values = values.as_slice::<f32>()?;
+        let (low, high) = if self.signed { (-128, 127) } else { (0, 255) };
+        // Clamping first is the same, since the bounds are integers, and keeps x in range.
+        let quantize = |x: f32, scale: f32, zero: i32| {
+            let x = (x / scale).clamp((low - zero) as f32, (high - zero) as f32);
+            round_half_even(x) as i32 + zero
+        };
+        let output = if self.signed {
+            let mut output = Tensor::zero::<i8>(input.shape())?;
+            let mut plain = output.try_as_plain_ram_mut()?;
+            let out = plain.as_slice_mut::<i8>()?;
+            self.parameters.for_each_run(input.shape(), |range, scale, zero| {
+                for (y, x) in out[range.clone()].iter_mut().zip(&values[range]) {
+                    *y = quantize(*x, scale, zero) as i8;
+                }
+            });
+            output
+        } else {
+            let mut output = Tensor::zero::<u8>(input.shape())?;
+            let mut plain = output.try_as_plain_ram_mut()?;
+            let out = plain.as_slice_mut::<u8>()?;
+            self.parameters.for_each_run(input.shape(), |range, scale, zero| {
+                for (y, x) in out[range.clone()].iter_mut().zip(&values[range]) {
+                    *y = quantize(*x, scale, zero) as u8;
+                }
+            });
+            output
+        };
+        Ok(tvec!(output.into_tvalue()))
+    }
+}
+
+impl TypedOp for Quantize {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        let stored = if self.signed { i8::datum_type() } else { u8::datum_type() };
+        Ok(tvec!(stored.fact(inputs[0].shape.clone())))
+    }
+
+    fn axes_mapping(
+        &self,
+        inputs: &[&TypedFact],
+        outputs: &[&TypedFact],
+    ) -> TractResult<AxesMapping> {
+        AxesMapping::natural(inputs, outputs)
+    }
+
+    fn change_axes(
+        &self,
+        model: &TypedModel,
+        node: &TypedNode,
+        _io: InOut,
+        change: &AxisOp,
+    ) -> TractResult<Option<AxisChangeConsequence>> {
+        Ok(self.parameters.change_axes(model, node, change))
+    }
+
+    as_op!();
+}
+
+/// (x - zero point) * scale
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Dequantize {
+    parameters: Parameters,
+}
+
+impl Op for Dequantize {
+    fn name(&self) -> StaticName {
+        "DequantizeLinear".into()
+    }
+    fn info(&self) -> TractResult<Vec<String>> {
+        self.parameters.info()
+    }
+    op_as_typed_op!();
+}
+
+impl Dequantize {
+    fn run<T: Datum + Copy + Into<i32>>(&self, input: &Tensor) -> TractResult<Tensor> {
+        let mut output = Tensor::zero::<f32>(input.shape())?;
+        let values = input.try_as_plain_ram()?;
+        let values = values.as_slice::<T>()?;
+        let mut plain = output.try_as_plain_ram_mut()?;
+        let out = plain.as_slice_mut::<f32>()?;
+        self.parameters.for_each_run(input.shape(), |range, scale, zero| {
+            for (y, x) in out[range.clone()].iter_mut().zip(&values[range]) {
+                let x: i32 = (*x).into();
+                *y = x.wrapping_sub(zero) as f32 * scale;
+            }
+        });
+        Ok(output)
+    }
+}
+
+impl EvalOp for Dequantize {
+    op_out_of_plan!();
+
+    fn eval(&self, _ctx: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let input = args_1!(inputs);
+        let output = match input.datum_type() {
+            DatumType::U8 => self.run::<u8>(&input)?,
+            DatumType::I8 => self.run::<i8>(&input)?,
+            DatumType::I32 => self.run::<i32>(&input)?,
+            other => bail!("dequantizing {other:?}"),
+        };
+        Ok(tvec!(output.into_tvalue()))
+    }
+}
+
+impl TypedOp for Dequantize {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        Ok(tvec!(f32::fact(inputs[0].shape.clone())))
+    }
+
+    fn axes_mapping(
+        &self,
+        inputs: &[&TypedFact],
+        outputs: &[&TypedFact],
+    ) -> TractResult<AxesMapping> {
+        AxesMapping::natural(inputs, outputs)
+    }
+
+    fn change_axes(
+        &self,
+        model: &TypedModel,
+        node: &TypedNode,
+        _io: InOut,
+        change: &AxisOp,
+    ) -> TractResult<Option<AxisChangeConsequence>> {
+        Ok(self.parameters.change_axes(model, node, change))
+    }
+
+    as_op!();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounding_takes_ties_to_even_like_the_standard() {
+        for quarter in -4000..4000 {
+            let x = quarter as f32 / 4.0;
+            assert_eq!(round_half_even(x), x.round_ties_even(), "{x}");
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The ONNX file as bytes from outside: read within a limit and checked before tract sees it.
+
+use super::NetworkError;
+use std::collections::HashSet;
+use std::path::Path;
+use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
+use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto};
+use tract_onnx::prelude::Framework;
+
+/// The largest ONNX file that is read.
+pub const MAX_FILE: u64 = 512 << 20;
+/// The newest operator set that is understood (default domain).
+pub const MAX_OPSET: i64 = 21;
+
+/// Reads a model file's bytes.
+pub fn read(path: &Path) -> Result<Vec<u8>, NetworkError> {
+    let fail = |cause| NetworkError::Read { path: path.display().to_string(), cause };
+    let length = std::fs::metadata(path).map_err(fail)?.len();
+    if length > MAX_FILE {
+        return Err(NetworkError::TooLarge { path: path.display().to_string(), length });
+    }
+    std::fs::read(path).map_err(fail)
+}
+
+/// Parses the protobuf and checks what can be checked without knowing the operators.
+pub fn parse(path: &str, bytes: &[u8]) -> Result<ModelProto, NetworkError> {
+    let refuse = |message: String| NetworkError::File { path: path.to_owned(), message };
+    let proto = tract_onnx::onnx().proto_model_for_read(&mut &*bytes).map_err(|_| {
+        refuse(format!(
+            "is no ONNX model, or is cut short ({} bytes do not parse); export or copy it again",
+            bytes.len()
+        ))
+    })?;
+    let graph = proto.graph.as_ref().ok_or_else(|| {
+        refuse("holds no graph; is it really an ONNX model? Export or copy it again".to_owned())
+    })?;
+    let opset = opset(&proto);
+    if !(1..=MAX_OPSET).contains(&opset) {
+        return Err(refuse(format!(
+            "is written for operator set {opset}; 7 to {MAX_OPSET} are understood, so export it with one of these"
+        )));
+    }
+    check_graph(graph, &HashSet::new()).map_err(refuse)?;
+    if graph.output.is_empty() {
+        return Err(refuse("has no output; name at least one when exporting it".to_owned()));
+    }
+    Ok(proto)
+}
+
+/// The version of the default operator set.
+pub fn opset(proto: &ModelProto) -> i64 {
+    proto
+        .opset_import
+        .iter()
+        .find(|set| set.domain.is_empty() || set.domain == "ai.onnx")
+        .map_or(0, |set| set.version)
+}
+
+/// The name a node goes by: its own, else its first output's.
+pub fn node_name(node: &NodeProto) -> &str {
+    if node.name.is_empty() { node.output.first().map_or("?", String::as_str) } else { &node.name }
+}
+
+fn check_graph<'a>(graph: &'a GraphProto, outer: &HashSet<&'a str>) -> Result<(), String> {
+    let mut known: HashSet<&str> = outer.clone();
+    known.extend(graph.input.iter().map(|input| input.name.as_str()));
+    for tensor in &graph.initializer {
+        check_tensor(tensor).map_err(|why| format!("initializer \"{}\" {why}", tensor.name))?;
+        known.insert(&tensor.name);
+    }
+    for node in &graph.node {
+        let at = |why: String| format!("node \"{}\" ({}) {why}", node_name(node), node.op_type);
+        for input in node.input.iter().filter(|name| !name.is_empty()) {
+            if !known.contains(input.as_str()) {
+                return Err(at(format!("reads \"{input}\", which nothing before it makes")));
+            }
+        }
+        for attribute in &node.attribute {
+            if let Some(tensor) = &attribute.t {
+                check_tensor(tensor).map_err(|why| at(format!("attribute {why}")))?;
+            }
+            for inner in attribute.g.iter().chain(&attribute.graphs) {
+                check_graph(inner, &known)?;
+            }
+        }
+        known.extend(node.output.iter().map(String::as_str));
+    }
+    match graph.output.iter().find(|output| !known.contains(output.name.as_str())) {
+        Some(output) => Err(format!("output \"{}\" is made by no node", output.name)),
+        None => Ok(()),
+    }
+}
+
+/// A tensor's bytes must be here, and as many as its shape says.
+fn check_tensor(tensor: &TensorProto) -> Result<(), String> {
+    if tensor.data_location == Some(DataLocation::External as i32) {
+        return Err("keeps its data in another file; save the model with its data inside".into());
+    }
+    let size = match DataType::try_from(tensor.data_type) {
+        Ok(DataType::Uint8 | DataType::Int8 | DataType::Bool) => 1,
+        Ok(DataType::Uint16 | DataType::Int16 | DataType::Float16) => 2,
+        Ok(DataType::Float | DataType::Int32 | DataType::Uint32) => 4,
+        Ok(DataType::Double | DataType::Int64 | DataType::Uint64) => 8,
+        Ok(other) => return Err(format!("has type {other:?}, which is not supported")),
+        Err(_) => return Err(format!("has unknown type {}", tensor.data_type)),
+    };
+    let elements = tensor
+        .dims
+        .iter()
+        .try_fold(1usize, |product, dim| product.checked_mul(usize::try_from(*dim).ok()?))
+        .ok_or_else(|| format!("has an impossible shape {:?}", tensor.dims))?;
+    let found = if tensor.raw_data.is_empty() {
+        tensor.float_data.len().max(tensor.int32_data.len()).max(tensor.int64_data.len()).max(
+            tensor.double_data.len(),
+        )
+    } else if tensor.raw_data.len() % size == 0 {
+        tensor.raw_data.len() / size
+    } else {
+        return Err(format!("holds {} bytes, no whole number of values", tensor.raw_data.len()));
+    };
+    if found != elements {
+        return Err(format!("has shape {:?} but holds {found} values", tensor.dims));
+    }
+    Ok(())
+}
