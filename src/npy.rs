@@ -60,7 +60,10 @@ fn parse(bytes: &[u8]) -> Result<Tensor, (String, &'static str)> {
     let header = std::str::from_utf8(header).map_err(|_| none("readable header"))?;
     let kind = quoted(field(header, "descr").ok_or_else(|| none("element type"))?);
     let Some((_, element)) = TYPES.iter().find(|(name, _)| *name == kind) else {
-        return Err((format!("elements of type {kind}"), "u1 i1 i2 u2 i4 u4 i8 f4 f8, little-endian"));
+        return Err((
+            format!("elements of type {kind}"),
+            "u1 i1 i2 u2 i4 u4 i8 f4 f8, little-endian",
+        ));
     };
     if field(header, "fortran_order").is_none_or(|order| !order.starts_with("False")) {
         return Err(("column order".to_owned(), "C order (numpy.ascontiguousarray)"));

@@ -22,6 +22,18 @@ pub struct Placement {
 
 use crate::config::card::{Axes, Color};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Element { U8, I8, F32 }
+pub enum Element {
+    U8,
+    I8,
+    F32,
+}
 #[derive(Clone, Debug, PartialEq)]
-pub struct InputSpec { pub element: Element, pub axes: Axes, pub color: Color, pub mean: [f32;3], pub std: [f32;3], pub height: u32, pub width: u32 }
+pub struct InputSpec {
+    pub element: Element,
+    pub axes: Axes,
+    pub color: Color,
+    pub mean: [f32; 3],
+    pub std: [f32; 3],
+    pub height: u32,
+    pub width: u32,
+}

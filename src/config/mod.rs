@@ -68,9 +68,8 @@ pub fn parse_toml_with<T: DeserializeOwned>(
             found: format!("\"{pair}\""),
             expected: expected.to_owned(),
         };
-        let (key, value) = pair
-            .split_once('=')
-            .ok_or_else(|| refuse("KEY=VALUE, such as input.fit=letterbox"))?;
+        let (key, value) =
+            pair.split_once('=').ok_or_else(|| refuse("KEY=VALUE, such as input.fit=letterbox"))?;
         let value = toml::from_str::<toml::Table>(&format!("value = {value}"))
             .ok()
             .and_then(|mut table| table.remove("value"))

@@ -62,7 +62,9 @@ pub fn load(path: &str, model: ModelProto, resolve: &Resolve) -> Result<Network,
         let fail = |error| graph_error(path, &error);
         let inputs = ports(path, &typed, typed.input_outlets().map_err(fail)?)?;
         let outputs = ports(path, &typed, typed.output_outlets().map_err(fail)?)?;
-        let optimized = typed.into_optimized().map_err(fail)?;
+        let mut optimized = typed.into_decluttered().map_err(fail)?;
+        ops::replace_resize(&mut optimized).map_err(fail)?;
+        let optimized = optimized.into_optimized().map_err(fail)?;
         check_memory(path, &optimized)?;
         let plan = SimplePlan::new(optimized).map_err(fail)?;
         Ok(Network { path: path.to_owned(), inputs, outputs, plan })
@@ -238,10 +240,13 @@ fn check_memory(path: &str, model: &TypedModel) -> Result<(), NetworkError> {
     let mut total = 0u64;
     for node in model.nodes() {
         for output in &node.outputs {
-            let bytes = output.fact.shape.iter().try_fold(
-                output.fact.datum_type.size_of() as u64,
-                |bytes, dim| Some(bytes.saturating_mul(dim.to_usize().ok()? as u64)),
-            );
+            let bytes = output
+                .fact
+                .shape
+                .iter()
+                .try_fold(output.fact.datum_type.size_of() as u64, |bytes, dim| {
+                    Some(bytes.saturating_mul(dim.to_usize().ok()? as u64))
+                });
             total = total.saturating_add(bytes.unwrap_or(0));
         }
     }

@@ -17,17 +17,30 @@ use thiserror::Error;
 
 #[derive(Debug, Error)]
 pub enum NetworkError {
-    #[error("{path}: cannot be read: {cause}; check the path (a model is a folder with a model.toml, or an .onnx file)")]
+    #[error(
+        "{path}: cannot be read: {cause}; check the path (a model is a folder with a model.toml, or an .onnx file)"
+    )]
     Read { path: String, cause: std::io::Error },
     #[error("{path}: is {length} bytes long; models of at most {} MB are read", proto::MAX_FILE >> 20)]
     TooLarge { path: String, length: u64 },
     #[error("{path}: {message}")]
     File { path: String, message: String },
-    #[error("{path}: node \"{node}\": operator {operator} (domain {domain}, operator set {opset}) is not supported; {hint}")]
-    Operator { path: String, node: String, operator: String, domain: String, opset: i64, hint: &'static str },
+    #[error(
+        "{path}: node \"{node}\": operator {operator} (domain {domain}, operator set {opset}) is not supported; {hint}"
+    )]
+    Operator {
+        path: String,
+        node: String,
+        operator: String,
+        domain: String,
+        opset: i64,
+        hint: &'static str,
+    },
     #[error("{path}: {place}: {cause}")]
     Graph { path: String, place: String, cause: String },
-    #[error("{path}: would take {found} MB for its largest values; at most {limit} MB are allowed. Use a smaller input size")]
+    #[error(
+        "{path}: would take {found} MB for its largest values; at most {limit} MB are allowed. Use a smaller input size"
+    )]
     Memory { path: String, found: u64, limit: u64 },
     #[error("{path}: {field}: found {found}, expected {expected}")]
     Card { path: String, field: String, found: String, expected: String },

@@ -71,8 +71,7 @@ pub struct Files {
 /// Finds and reads a model's file and card.
 pub fn read(arguments: &ModelArguments) -> Result<Files, NetworkError> {
     let (path, bytes, card_path, card) = locate(arguments)?;
-    let sha256: String =
-        Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     if let Some(expected) = &card.sha256
         && !expected.eq_ignore_ascii_case(&sha256)
     {
@@ -80,7 +79,9 @@ pub fn read(arguments: &ModelArguments) -> Result<Files, NetworkError> {
             path: card_path,
             field: "sha256".to_owned(),
             found: format!("{sha256} in {path}"),
-            expected: format!("{expected}; copy the model again, or correct the card if you changed it"),
+            expected: format!(
+                "{expected}; copy the model again, or correct the card if you changed it"
+            ),
         });
     }
     let proto = proto::parse(&path, &bytes)?;
@@ -98,7 +99,12 @@ fn locate(arguments: &ModelArguments) -> Result<(String, Vec<u8>, String, Card),
             None => ("the built-in model.toml".to_owned(), BUILT_IN_CARD.to_owned()),
         };
         let card = Card::parse(&card_path, &text, set)?;
-        return Ok(("the built-in model.onnx".to_owned(), BUILT_IN_MODEL.to_vec(), card_path, card));
+        return Ok((
+            "the built-in model.onnx".to_owned(),
+            BUILT_IN_MODEL.to_vec(),
+            card_path,
+            card,
+        ));
     }
     let named = Path::new(&arguments.model);
     if named.is_dir() {
@@ -292,7 +298,10 @@ fn output_spec(
             ));
         }
         Kind::Probability if channels != 1 => {
-            return Err(error(&format!("{channels} channels"), "1 for output.kind \"probability\""));
+            return Err(error(
+                &format!("{channels} channels"),
+                "1 for output.kind \"probability\"",
+            ));
         }
         Kind::Scores | Kind::Probability
             if !matches!(port.element, DatumType::F32 | DatumType::U8 | DatumType::I8) =>

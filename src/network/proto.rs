@@ -110,9 +110,12 @@ fn check_tensor(tensor: &TensorProto) -> Result<(), String> {
         .try_fold(1usize, |product, dim| product.checked_mul(usize::try_from(*dim).ok()?))
         .ok_or_else(|| format!("has an impossible shape {:?}", tensor.dims))?;
     let found = if tensor.raw_data.is_empty() {
-        tensor.float_data.len().max(tensor.int32_data.len()).max(tensor.int64_data.len()).max(
-            tensor.double_data.len(),
-        )
+        tensor
+            .float_data
+            .len()
+            .max(tensor.int32_data.len())
+            .max(tensor.int64_data.len())
+            .max(tensor.double_data.len())
     } else if tensor.raw_data.len() % size == 0 {
         tensor.raw_data.len() / size
     } else {

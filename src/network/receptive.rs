@@ -5,6 +5,7 @@
 //! side are carried on.
 
 use super::proto::opset;
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
 
@@ -46,8 +47,13 @@ pub fn receptive_field(model: &ModelProto, index: usize) -> Receptive {
         let inputs = node.input.iter().filter_map(|name| reaches.get(name.as_str()).copied());
         // A coarser value beside a finer one is broadcast over it, as in squeeze and excitation.
         let Some(input) = inputs.reduce(|a, b| Reach {
+            step: a.step.min(b.step),
             radius: a.radius.max(b.radius),
-            ..if a.step <= b.step { a } else { b }
+            stride: match a.step.total_cmp(&b.step) {
+                Ordering::Less => a.stride,
+                Ordering::Equal => a.stride.max(b.stride),
+                Ordering::Greater => b.stride,
+            },
         }) else {
             continue;
         };
@@ -101,7 +107,11 @@ fn through(
         attribute.map_or(1, |attribute| attribute.i).clamp(1, 1 << 20) as f64
     };
     // Growing by `scale`: each value depends on its neighbours one step away.
-    let grown = |scale: f64, reach: f64| Reach { step: step / scale, radius: radius + reach * step, stride };
+    let grown = |scale: f64, reach: f64| Reach {
+        step: step / scale,
+        radius: radius + reach * step,
+        stride,
+    };
     let shrunk = |window: f64, by: f64| Reach {
         step: step * by,
         radius: radius + (window - 1.0) * step,
@@ -134,8 +144,16 @@ fn through(
                 _ => Reach { step, radius: f64::INFINITY, stride },
             }
         }
-        "GlobalAveragePool" | "GlobalMaxPool" | "ReduceMean" | "ReduceMax" | "ReduceSum"
-        | "MatMul" | "Gemm" | "InstanceNormalization" | "LayerNormalization" | "Flatten"
+        "GlobalAveragePool"
+        | "GlobalMaxPool"
+        | "ReduceMean"
+        | "ReduceMax"
+        | "ReduceSum"
+        | "MatMul"
+        | "Gemm"
+        | "InstanceNormalization"
+        | "LayerNormalization"
+        | "Flatten"
         | "Attention" => Reach { step, radius: f64::INFINITY, stride },
         _ => input,
     }

@@ -1,9 +1,11 @@
 //! Operators of our own: those tract lacks, and those where it differs from ONNX.
 
+mod bilinear;
 mod max_unpool;
 mod quantize;
 mod upsample;
 
+pub use bilinear::replace as replace_resize;
 use tract_onnx::Onnx;
 
 /// tract's ONNX reader with our operators in it.

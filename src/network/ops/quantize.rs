@@ -55,9 +55,7 @@ impl Expansion for Written {
         s.equals(&inputs[0].shape, &outputs[0].shape)?;
         s.equals(&inputs[1].datum_type, f32::datum_type())?;
         match (self.direction, self.has_zero_point) {
-            (Direction::Quantize, true) => {
-                s.equals(&outputs[0].datum_type, &inputs[2].datum_type)
-            }
+            (Direction::Quantize, true) => s.equals(&outputs[0].datum_type, &inputs[2].datum_type),
             (Direction::Quantize, false) => s.equals(&outputs[0].datum_type, u8::datum_type()),
             (Direction::Dequantize, zero_point) => {
                 if zero_point {
@@ -150,11 +148,7 @@ impl Eq for Parameters {}
 impl Parameters {
     /// Calls `run(start..end, scale, zero point)` for each run of elements of `shape` that
     /// share a pair.
-    fn for_each_run(
-        &self,
-        shape: &[usize],
-        mut run: impl FnMut(std::ops::Range<usize>, f32, i32),
-    ) {
+    fn for_each_run(&self, shape: &[usize], mut run: impl FnMut(std::ops::Range<usize>, f32, i32)) {
         let elements: usize = shape.iter().product();
         if self.scale.len() == 1 {
             return run(0..elements, self.scale[0], self.zero_point[0]);
