@@ -16,6 +16,8 @@ pub struct Receptive {
     pub radius: Option<u32>,
     /// Input pixels after which the network's sampling grid repeats.
     pub stride: u32,
+    /// Input pixels between neighbouring output pixels.
+    pub step: u32,
 }
 
 #[derive(Clone, Copy)]
@@ -30,7 +32,7 @@ struct Reach {
 
 /// The receptive field of output `index`.
 pub fn receptive_field(model: &ModelProto, index: usize) -> Receptive {
-    let whole = Receptive { radius: None, stride: 1 };
+    let whole = Receptive { radius: None, stride: 1, step: 1 };
     let Some(graph) = &model.graph else { return whole };
     let Some(output) = graph.output.get(index) else { return whole };
     let scales = constants(graph);
@@ -65,6 +67,7 @@ pub fn receptive_field(model: &ModelProto, index: usize) -> Receptive {
             radius: (reach.radius.is_finite() && reach.radius < 1e6)
                 .then_some(reach.radius.ceil() as u32),
             stride: reach.stride.clamp(1.0, 4096.0).round() as u32,
+            step: reach.step.clamp(1.0, 4096.0).round() as u32,
         },
         None => whole,
     }

@@ -1,0 +1,324 @@
+//! `segcam bench`: the stage and operator tables.
+
+use crate::camera::{self, Arrival, CameraError};
+use crate::compose::{Compositor, Scene, Settings, Shown, Status};
+use crate::decode::{LabelMap, shares};
+use crate::frame::{Frame, Layout, LayoutError, PixelFormat};
+use crate::network::inspect::macs;
+use crate::network::load::describe;
+use crate::network::model::Model;
+use crate::network::plan::OperatorTime;
+use crate::segment::{SegmentError, Segmenter, Trace};
+use allocation_counter::{AllocationInfo, measure};
+use serde::Serialize;
+use std::collections::HashMap;
+use std::fmt::{self, Display, Formatter};
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use thiserror::Error;
+use tract_onnx::tract_core::ops::konst::Const;
+
+#[derive(Debug, Error)]
+pub enum BenchError {
+    #[error(transparent)]
+    Segment(#[from] SegmentError),
+    #[error(transparent)]
+    Camera(#[from] CameraError),
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    #[error("the built-in camera gave no frame; this is a defect of segcam, please report it")]
+    NoFrame,
+}
+
+/// Milliseconds of a stage of the way, without the network.
+#[derive(Debug, Serialize)]
+pub struct StageRow {
+    pub stage: &'static str,
+    pub min_ms: f64,
+    pub median_ms: f64,
+    pub p99_ms: f64,
+    /// Heap allocations a frame, after the first.
+    pub allocations: u64,
+}
+
+/// One operator of the plan.
+#[derive(Debug, Serialize)]
+pub struct OperatorRow {
+    pub name: String,
+    pub operator: String,
+    pub output: String,
+    pub macs: u64,
+    pub median_ms: f64,
+    /// Of the network's time.
+    pub percent: f64,
+}
+
+/// What `bench` prints.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    pub model: String,
+    pub kernels: &'static str,
+    pub threads: u32,
+    pub iterations: u32,
+    /// Of the network alone.
+    pub min_ms: f64,
+    pub median_ms: f64,
+    pub p99_ms: f64,
+    pub macs: u64,
+    /// Inside tract's executor.
+    pub allocations_per_inference: u64,
+    /// The most that one inference has allocated at a time.
+    pub arena_bytes: u64,
+    pub weight_bytes: u64,
+    pub peak_rss_bytes: u64,
+    /// Width and height of the frame and the picture.
+    pub frame: (u32, u32),
+    pub stages: Vec<StageRow>,
+    /// Median of the stages beside the network over the median of copying the frame and the
+    /// picture once, measured in turns.
+    pub beside_network_per_copy: f64,
+    pub operators: Vec<OperatorRow>,
+}
+
+#[derive(Default)]
+struct Times(Vec<Duration>);
+
+impl Times {
+    fn row(&mut self, stage: &'static str, allocations: u64) -> StageRow {
+        let [min_ms, median_ms, p99_ms] = self.quantiles();
+        StageRow { stage, min_ms, median_ms, p99_ms, allocations }
+    }
+
+    /// Minimum, median and 99th percentile in milliseconds.
+    fn quantiles(&mut self) -> [f64; 3] {
+        self.0.sort();
+        let last = self.0.len().saturating_sub(1);
+        [0, last / 2, last * 99 / 100].map(|at| self.0.get(at).map_or(0.0, milliseconds))
+    }
+}
+
+fn milliseconds(time: &Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+/// Makes one warm-up inference, then exactly `iterations`, each from a YUYV frame of the given
+/// size to a composed picture.
+pub fn run(
+    model: Arc<Model>,
+    iterations: u32,
+    frame_size: (u32, u32),
+) -> Result<Report, BenchError> {
+    let frame = frame(frame_size)?;
+    let mut segmenter = Segmenter::new(Arc::clone(&model))?;
+    let mut labels = LabelMap::default();
+    let mut areas = vec![0.0; model.classes.len()];
+    let mut compositor = Compositor::default();
+    let (status, settings) = (Status::default(), Settings::default());
+    let picture_bytes = 4 * frame_size.0 as usize * frame_size.1 as usize;
+    let mut copy = vec![0u8; frame.data.len() + picture_bytes];
+    let source = vec![1u8; copy.len()];
+    let mut picture = vec![0u8; picture_bytes];
+    let mut operators: Vec<Vec<OperatorTime>> = Vec::new();
+    let [mut prepare, mut network, mut decode, mut compose, mut beside, mut copies]: [Times; 6] =
+        Default::default();
+    let (mut segment_allocations, mut compose_allocations) = (0, 0);
+    let mut executor = AllocationInfo::default();
+    for iteration in 0..=iterations {
+        let operators_of_one = Vec::with_capacity(1 << 16);
+        segmenter.trace = Some(Trace { operators: operators_of_one, ..Trace::default() });
+        let mut result = None;
+        let heap = measure(|| result = Some(segmenter.segment(&frame, &mut labels)));
+        let Some(Ok(times)) = result else {
+            return Err(result.and_then(Result::err).map_or(BenchError::NoFrame, BenchError::from));
+        };
+        let start = Instant::now();
+        let composing = measure(|| {
+            shares(&labels, &mut areas);
+            let shown = Shown::Live {
+                frame: &frame,
+                labels: &labels,
+                shares: &areas,
+                age: Duration::ZERO,
+            };
+            let scene =
+                Scene { shown, classes: &model.classes, status: &status, settings: &settings };
+            compositor.compose(&scene, None, &mut |y, row| {
+                let start = row.len() * y as usize;
+                picture[start..start + row.len()].copy_from_slice(row);
+            });
+        });
+        let composed = start.elapsed();
+        black_box(&picture);
+        let start = Instant::now();
+        copy.copy_from_slice(black_box(&source));
+        black_box(&copy);
+        let copied = start.elapsed();
+        if iteration == 0 {
+            continue;
+        }
+        let trace = segmenter.trace.take().unwrap_or_default();
+        executor = trace.executor;
+        segment_allocations = heap.count_total.saturating_sub(executor.count_total);
+        compose_allocations = composing.count_total;
+        prepare.0.push(times.prepare);
+        network.0.push(times.network);
+        decode.0.push(times.decode);
+        compose.0.push(composed);
+        beside.0.push(times.prepare + times.decode + composed);
+        copies.0.push(copied);
+        operators.push(trace.operators);
+    }
+    let [min_ms, median_ms, p99_ms] = network.quantiles();
+    let operators = operator_rows(&model, &operators, median_ms);
+    let stages = vec![
+        prepare.row("prepare", segment_allocations),
+        network.row("network", executor.count_total),
+        decode.row("decode", 0),
+        compose.row("compose", compose_allocations),
+        copies.row("(copy of frame and picture)", 0),
+    ];
+    Ok(Report {
+        model: model.name.clone(),
+        kernels: model.kernels(),
+        threads: 1,
+        iterations,
+        min_ms,
+        median_ms,
+        p99_ms,
+        macs: operators.iter().map(|operator| operator.macs).sum(),
+        allocations_per_inference: executor.count_total,
+        arena_bytes: executor.bytes_max,
+        weight_bytes: weight_bytes(&model),
+        peak_rss_bytes: peak_rss(),
+        frame: frame_size,
+        stages,
+        beside_network_per_copy: beside.quantiles()[1] / copies.quantiles()[1].max(1e-9),
+        operators,
+    })
+}
+
+/// A YUYV frame of the built-in camera.
+fn frame((width, height): (u32, u32)) -> Result<Frame, BenchError> {
+    let uri = format!("synthetic:portrait?format=yuyv&width={width}&height={height}&fps=0");
+    let mut camera = camera::open(&uri)?;
+    let mut frame = Frame::new(Layout::packed(PixelFormat::Yuyv, width, height)?);
+    match camera.read(&mut frame, Duration::from_secs(1))? {
+        Arrival::Frame => Ok(frame),
+        _ => Err(BenchError::NoFrame),
+    }
+}
+
+fn operator_rows(model: &Model, runs: &[Vec<OperatorTime>], network_ms: f64) -> Vec<OperatorRow> {
+    let plan = &model.network.plan;
+    let mut times: HashMap<usize, Times> = HashMap::new();
+    for operator in runs.iter().flatten() {
+        times.entry(operator.node).or_default().0.push(operator.time);
+    }
+    let mut rows: Vec<OperatorRow> = Vec::new();
+    let mut known = 0.0;
+    for id in plan.order_without_consts() {
+        let Some(times) = times.get_mut(id) else { continue };
+        let node = plan.model().node(*id);
+        // Tiles run the network more than once a frame.
+        let per_frame = times.0.len() as f64 / runs.len().max(1) as f64;
+        let median_ms = times.quantiles()[1] * per_frame;
+        known += median_ms;
+        let output = node.outputs.first().and_then(|output| {
+            Some(describe(output.fact.datum_type, output.fact.shape.as_concrete()?))
+        });
+        rows.push(OperatorRow {
+            name: node.name.clone(),
+            operator: node.op.name().into_owned(),
+            output: output.unwrap_or_default(),
+            macs: (macs(plan.model(), node) as f64 * per_frame) as u64,
+            median_ms,
+            percent: 100.0 * median_ms / network_ms.max(1e-9),
+        });
+    }
+    let left = (network_ms - known).max(0.0);
+    rows.push(OperatorRow {
+        name: "(left over)".to_owned(),
+        operator: "executor".to_owned(),
+        output: String::new(),
+        macs: 0,
+        median_ms: left,
+        percent: 100.0 * left / network_ms.max(1e-9),
+    });
+    rows
+}
+
+fn weight_bytes(model: &Model) -> u64 {
+    let nodes = model.network.plan.model().nodes().iter();
+    let constants = nodes.filter_map(|node| node.op_as::<Const>());
+    constants.map(|constant| constant.val().as_bytes().len() as u64).sum()
+}
+
+/// The most memory this process ever had in use, in bytes (VmHWM of proc(5)); 0 when the
+/// kernel does not tell.
+pub fn peak_rss() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse().ok());
+    kilobytes.map_or(0, |kilobytes: u64| kilobytes << 10)
+}
+
+impl Display for Report {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let million = |value: u64| value as f64 / 1e6;
+        writeln!(f, "{}: {}, {} thread", self.model, self.kernels, self.threads)?;
+        writeln!(
+            f,
+            "network    {:.2} ms min, {:.2} median, {:.2} p99 over {} iterations; {:.1} million MACs, {:.2} GMAC/s",
+            self.min_ms,
+            self.median_ms,
+            self.p99_ms,
+            self.iterations,
+            million(self.macs),
+            million(self.macs) / self.median_ms.max(1e-9)
+        )?;
+        writeln!(
+            f,
+            "memory     {:.1} MB weights, {:.1} MB at most in an inference, {:.1} MB peak of the process",
+            million(self.weight_bytes),
+            million(self.arena_bytes),
+            million(self.peak_rss_bytes)
+        )?;
+        let (width, height) = self.frame;
+        writeln!(f, "\nstages of a {width}x{height} YUYV frame to a {width}x{height} picture")?;
+        writeln!(f, "{:28} {:>9} {:>9} {:>9} {:>12}", "stage", "min ms", "median", "p99", "allocations")?;
+        for row in &self.stages {
+            writeln!(
+                f,
+                "{:28} {:>9.3} {:>9.3} {:>9.3} {:>12}",
+                row.stage, row.min_ms, row.median_ms, row.p99_ms, row.allocations
+            )?;
+        }
+        writeln!(
+            f,
+            "all beside the network: {:.2} times copying the frame and the picture once\n",
+            self.beside_network_per_copy
+        )?;
+        let name = self.operators.iter().map(|row| row.name.len()).max().unwrap_or(4).clamp(4, 40);
+        writeln!(
+            f,
+            "{:name$} {:20} {:24} {:>10} {:>9} {:>8} {:>6}",
+            "operator", "kind", "output", "kMACs", "ms", "GMAC/s", "%"
+        )?;
+        for row in &self.operators {
+            let end = row.name.char_indices().nth(name).map_or(row.name.len(), |(at, _)| at);
+            writeln!(
+                f,
+                "{:name$} {:20} {:24} {:>10.1} {:>9.3} {:>8.2} {:>6.2}",
+                &row.name[..end],
+                row.operator,
+                row.output,
+                row.macs as f64 / 1e3,
+                row.median_ms,
+                million(row.macs) / row.median_ms.max(1e-9),
+                row.percent
+            )?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,197 @@
+//! `segcam infer`: images to masks and overlays, tensors to tensors.
+
+use crate::atomic::{self, WriteError};
+use crate::camera::{CameraError, read_image};
+use crate::compose::{Compositor, Scene, Settings, Shown, Status};
+use crate::decode::{LabelMap, shares};
+use crate::frame::Frame;
+use crate::network::load::load;
+use crate::network::model::{Model, ModelArguments, read};
+use crate::network::plan::Session;
+use crate::network::{NetworkError, proto};
+use crate::npy::{self, NpyError};
+use crate::segment::{SegmentError, Segmenter};
+use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use thiserror::Error;
+
+#[derive(Debug, Error)]
+pub enum InferError {
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    #[error("{file}: {error}")]
+    Segment { file: String, error: SegmentError },
+    #[error(transparent)]
+    Image(#[from] CameraError),
+    #[error(transparent)]
+    Tensor(#[from] NpyError),
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    #[error("{0}")]
+    Output(String),
+}
+
+/// One image's result, a line of JSON.
+#[derive(Debug, Serialize)]
+pub struct ImageResult {
+    pub file: String,
+    pub mask: PathBuf,
+    pub overlay: PathBuf,
+    pub age_ms: f32,
+    /// Milliseconds by stage.
+    pub stages: BTreeMap<&'static str, f32>,
+    /// Share of the labelled pixels by class, for classes that occur.
+    pub classes: BTreeMap<String, f32>,
+}
+
+/// Labels images one after the other.
+pub struct Inferer {
+    segmenter: Segmenter,
+    folder: PathBuf,
+    labels: LabelMap,
+    compositor: Compositor,
+}
+
+impl Inferer {
+    /// `folder` is made when it is missing.
+    pub fn new(model: Arc<Model>, folder: PathBuf) -> Result<Inferer, InferError> {
+        std::fs::create_dir_all(&folder)
+            .map_err(|cause| WriteError { path: folder.clone(), cause })?;
+        let name = model.name.clone();
+        let segmenter =
+            Segmenter::new(model).map_err(|error| InferError::Segment { file: name, error })?;
+        let (labels, compositor) = (LabelMap::default(), Compositor::default());
+        Ok(Inferer { segmenter, folder, labels, compositor })
+    }
+
+    /// Writes `NAME.mask.png` (8-bit class ids, the image's size; 255 where the network saw
+    /// nothing) and `NAME.overlay.png` beside each other.
+    pub fn image(&mut self, path: &Path) -> Result<ImageResult, InferError> {
+        let start = Instant::now();
+        let file = path.display().to_string();
+        let frame = read_image(path)?;
+        let times = self
+            .segmenter
+            .segment(&frame, &mut self.labels)
+            .map_err(|error| InferError::Segment { file: file.clone(), error })?;
+        let model = Arc::clone(self.segmenter.model());
+        let mut areas = vec![0.0; model.classes.len()];
+        shares(&self.labels, &mut areas);
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let mask = self.folder.join(format!("{stem}.mask.png"));
+        let overlay = self.folder.join(format!("{stem}.overlay.png"));
+        let (width, height) = (self.labels.width, self.labels.height);
+        let bytes = png(&self.labels.ids, width, height, ExtendedColorType::L8, &mask)?;
+        atomic::write(&mask, &bytes)?;
+        let pixels = self.overlay(&frame, &areas, start.elapsed());
+        let bytes = png(&pixels, width, height, ExtendedColorType::Rgb8, &overlay)?;
+        atomic::write(&overlay, &bytes)?;
+        let milliseconds = |time: Duration| time.as_secs_f32() * 1e3;
+        let present = model.classes.iter().zip(areas).filter(|(_, share)| *share > 0.0);
+        Ok(ImageResult {
+            file,
+            mask,
+            overlay,
+            age_ms: milliseconds(start.elapsed()),
+            stages: BTreeMap::from([
+                ("prepare", milliseconds(times.prepare)),
+                ("network", milliseconds(times.network)),
+                ("decode", milliseconds(times.decode)),
+            ]),
+            classes: present.map(|(class, share)| (class.name.clone(), share)).collect(),
+        })
+    }
+
+    /// The mask over the image, as RGB.
+    fn overlay(&mut self, frame: &Frame, areas: &[f32], age: Duration) -> Vec<u8> {
+        let model = self.segmenter.model();
+        let settings = Settings { status: false, ..Settings::default() };
+        let scene = Scene {
+            shown: Shown::Live { frame, labels: &self.labels, shares: areas, age },
+            classes: &model.classes,
+            status: &Status::default(),
+            settings: &settings,
+        };
+        let mut pixels = Vec::with_capacity(3 * self.labels.ids.len());
+        self.compositor.compose(&scene, None, &mut |_, row| {
+            pixels.extend(row.chunks_exact(4).flat_map(|pixel| [pixel[2], pixel[1], pixel[0]]));
+        });
+        pixels
+    }
+}
+
+fn png(
+    pixels: &[u8],
+    width: u32,
+    height: u32,
+    color: ExtendedColorType,
+    path: &Path,
+) -> Result<Vec<u8>, InferError> {
+    let mut bytes = Vec::new();
+    PngEncoder::new(&mut bytes)
+        .write_image(pixels, width, height, color)
+        .map_err(|error| InferError::Output(format!("{}: {error}", path.display())))?;
+    Ok(bytes)
+}
+
+/// One output tensor's file.
+#[derive(Debug, Serialize)]
+pub struct TensorResult {
+    pub output: String,
+    pub file: PathBuf,
+    pub shape: Vec<usize>,
+}
+
+/// Runs the bare network on the tensor in a .npy file and writes each output: `out.npy`,
+/// `out.1.npy` …
+pub fn tensor(
+    arguments: &ModelArguments,
+    input: &Path,
+    output: &Path,
+) -> Result<Vec<TensorResult>, InferError> {
+    let files = read(arguments)?;
+    let tensor = npy::read(input)?;
+    let shape = tensor.shape().to_vec();
+    let network = load(&files.path, files.proto, &|_| Ok(shape.clone()))?;
+    let [port] = &network.inputs[..] else {
+        return Err(InferError::Output(format!(
+            "{}: the network has {} inputs; infer --tensor feeds one",
+            files.path,
+            network.inputs.len()
+        )));
+    };
+    if (port.element, &port.shape) != (tensor.datum_type(), &shape) {
+        let found = load::describe(tensor.datum_type(), &shape);
+        return Err(NetworkError::Input {
+            index: 0,
+            name: port.name.clone(),
+            found: format!("{found} in {}", input.display()),
+            expected: port.describe(),
+        }
+        .into());
+    }
+    let mut session = Session::new(&network)?;
+    *session.input(0) = tensor;
+    let outputs = session.run()?;
+    let mut written = Vec::new();
+    for (index, (value, port)) in outputs.iter().zip(&network.outputs).enumerate() {
+        let file = match index {
+            0 => output.to_owned(),
+            _ => output.with_extension(format!("{index}.npy")),
+        };
+        let bytes = npy::to_bytes(value).ok_or_else(|| {
+            InferError::Output(format!("{}: NumPy has no {:?}", port.name, value.datum_type()))
+        })?;
+        atomic::write(&file, &bytes)?;
+        written.push(TensorResult {
+            output: port.name.clone(),
+            file,
+            shape: value.shape().to_vec(),
+        });
+    }
+    Ok(written)
+}

@@ -1,0 +1,308 @@
+//! The display thread: composes what may be shown, presents it, listens to keys.
+
+use super::handover::Taken;
+use super::statistics::{STAGES, Statistics, Summary};
+use super::{PATIENCE, Round, RunError, Shot, age, is_live};
+use crate::compose::{Compositor, Scene, Settings, Shown, Stage, Status};
+use crate::display::{self, Display, DisplayError, Key, Size};
+use crate::health::STALE_AFTER;
+use crate::network::model::Model;
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// What the keys do, for help texts.
+pub struct Keys;
+
+impl Keys {
+    pub const HELP: &str = "v view, + - mask strength, l legend, c one class, space pause, s snapshot, q quit";
+}
+
+/// The last state that was drawn, to draw the next only when it differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Drawn {
+    Nothing,
+    Live,
+    Stale,
+    NoSignal,
+}
+
+pub struct Screen {
+    model: Arc<Model>,
+    displays: Vec<Box<dyn Display>>,
+    compositors: Vec<Compositor>,
+    settings: Settings,
+    status: Status,
+    statistics: Statistics,
+    snapshots: String,
+    drawn: Drawn,
+    drawn_at: Instant,
+    /// Why there is no signal; empty when there is.
+    cause: String,
+}
+
+impl Screen {
+    pub fn new(
+        model: &Arc<Model>,
+        displays: Vec<Box<dyn Display>>,
+        camera: String,
+        settings: Settings,
+        snapshots: String,
+    ) -> Screen {
+        let status = Status {
+            model: model.name.clone(),
+            camera,
+            stages: STAGES.map(|name| Stage { name, milliseconds: 0.0 }).to_vec(),
+            ..Status::default()
+        };
+        Screen {
+            model: Arc::clone(model),
+            compositors: displays.iter().map(|_| Compositor::default()).collect(),
+            displays,
+            settings,
+            status,
+            statistics: Statistics::new(model.classes.len()),
+            snapshots,
+            drawn: Drawn::Nothing,
+            drawn_at: Instant::now(),
+            cause: String::new(),
+        }
+    }
+
+    pub fn run(
+        mut self,
+        round: &Round,
+        frames: Option<u64>,
+        stop: &AtomicBool,
+        mut json: Option<&mut dyn Write>,
+    ) -> Result<Summary, RunError> {
+        let mut current: Option<Shot> = None;
+        loop {
+            let arrived = match round.results.take(self.wait(current.as_ref())) {
+                Taken::Item(shot) if self.settings.paused => {
+                    round.spent.put(shot);
+                    None
+                }
+                Taken::Item(shot) => Some(shot),
+                Taken::Timeout => None,
+                Taken::Closed => break,
+            };
+            if stop.load(Ordering::Relaxed) || self.keys(current.as_ref())? {
+                break;
+            }
+            self.status.dropped = round.dropped.load(Ordering::Relaxed);
+            let no_signal = round.signal.lost(&mut self.cause);
+            if let Some(shot) = arrived {
+                if let Some(old) = current.replace(shot) {
+                    round.spent.put(old);
+                }
+                self.show(current.as_ref(), false)?;
+                if let Some(shot) = &current {
+                    self.count(shot, json.as_deref_mut())?;
+                }
+                if frames.is_some_and(|frames| self.statistics.frames() >= frames) {
+                    break;
+                }
+            } else {
+                self.refresh(current.as_ref(), no_signal)?;
+            }
+        }
+        for display in &mut self.displays {
+            display.finish()?;
+        }
+        let dropped = round.dropped.load(Ordering::Relaxed);
+        Ok(self.statistics.summary(&self.model.classes, dropped))
+    }
+
+    /// Until the mask on the screen goes stale, at most [`PATIENCE`].
+    fn wait(&self, current: Option<&Shot>) -> Duration {
+        match current {
+            Some(shot) if self.drawn == Drawn::Live => {
+                STALE_AFTER.saturating_sub(age(shot)).clamp(Duration::from_millis(1), PATIENCE)
+            }
+            _ => PATIENCE,
+        }
+    }
+
+    /// Draws anew what changed without a new result: a mask gone stale, a camera gone, a key.
+    fn refresh(&mut self, current: Option<&Shot>, no_signal: bool) -> Result<(), DisplayError> {
+        if self.settings.paused && self.drawn != Drawn::Nothing {
+            return Ok(());
+        }
+        let due = match (no_signal, current) {
+            (true, _) => self.drawn != Drawn::NoSignal,
+            (false, Some(shot)) if is_live(shot) => self.drawn == Drawn::Nothing,
+            // The age goes on counting.
+            (false, Some(_)) => {
+                self.drawn != Drawn::Stale || self.drawn_at.elapsed() >= PATIENCE
+            }
+            (false, None) => false,
+        };
+        if due { self.show(current, no_signal) } else { Ok(()) }
+    }
+
+    fn show(&mut self, current: Option<&Shot>, no_signal: bool) -> Result<(), DisplayError> {
+        let age = current.map(age).unwrap_or_default();
+        let (shown, drawn) = match current {
+            _ if no_signal => {
+                let camera = &self.status.camera;
+                (Shown::NoSignal { camera, cause: &self.cause }, Drawn::NoSignal)
+            }
+            None => (Shown::Starting, Drawn::Nothing),
+            Some(Shot { frame, labels, shares, .. }) if age <= STALE_AFTER || self.settings.paused => {
+                (Shown::Live { frame, labels, shares, age }, Drawn::Live)
+            }
+            Some(Shot { frame, .. }) => (Shown::Stale { frame, age }, Drawn::Stale),
+        };
+        if let Some(shot) = current {
+            let times = [shot.times.prepare, shot.times.network, shot.times.decode];
+            for (stage, time) in self.status.stages.iter_mut().zip(times) {
+                stage.milliseconds = milliseconds(time);
+            }
+        }
+        self.status.frames_per_second = self.statistics.frames_per_second();
+        let scene = Scene {
+            shown,
+            classes: &self.model.classes,
+            status: &self.status,
+            settings: &self.settings,
+        };
+        let sequence = current.map_or(0, |shot| shot.frame.sequence);
+        let (composed, presented) =
+            draw(&mut self.displays, &mut self.compositors, &scene, sequence)?;
+        self.status.stages[3].milliseconds = milliseconds(composed);
+        self.status.stages[4].milliseconds = milliseconds(presented);
+        (self.drawn, self.drawn_at) = (drawn, Instant::now());
+        Ok(())
+    }
+
+    fn count(&mut self, shot: &Shot, json: Option<&mut (dyn Write + '_)>) -> Result<(), RunError> {
+        self.statistics.add(&self.status.stages, &shot.shares, Instant::now());
+        self.statistics.compare(&shot.frame.truth, &shot.labels.ids);
+        let Some(json) = json else { return Ok(()) };
+        let line = Line {
+            frame: shot.frame.sequence,
+            age_ms: milliseconds(age(shot)),
+            state: if self.drawn == Drawn::Live { "live" } else { "stale" },
+            dropped: self.status.dropped,
+            stages: Stages(&self.status.stages),
+            classes: Classes(&self.model, &shot.shares),
+        };
+        serde_json::to_writer(&mut *json, &line).map_err(|error| RunError::Output(error.into()))?;
+        json.write_all(b"\n").and_then(|()| json.flush()).map_err(RunError::Output)
+    }
+
+    /// Does what the keys say; true to quit.
+    fn keys(&mut self, current: Option<&Shot>) -> Result<bool, DisplayError> {
+        let mut pressed = false;
+        for index in 0..self.displays.len() {
+            while let Some(key) = self.displays[index].key() {
+                pressed = true;
+                let settings = &mut self.settings;
+                match key {
+                    Key::Quit => return Ok(true),
+                    Key::View => settings.view = settings.view.next(),
+                    Key::MoreAlpha => settings.alpha = settings.alpha.saturating_add(16),
+                    Key::LessAlpha => settings.alpha = settings.alpha.saturating_sub(16),
+                    Key::Legend => settings.legend = !settings.legend,
+                    Key::Pause => settings.paused = !settings.paused,
+                    Key::Class => {
+                        let next = settings.only.map_or(0, |class| usize::from(class) + 1);
+                        settings.only = (next < self.model.classes.len()).then_some(next as u8);
+                    }
+                    Key::Snapshot => self.snapshot(current)?,
+                }
+            }
+        }
+        if pressed && self.drawn != Drawn::Nothing {
+            let no_signal = self.drawn == Drawn::NoSignal;
+            self.show(current, no_signal)?;
+        }
+        Ok(false)
+    }
+
+    fn snapshot(&mut self, current: Option<&Shot>) -> Result<(), DisplayError> {
+        let Some(Shot { frame, labels, shares, .. }) = current else { return Ok(()) };
+        let uri = format!("png:{}?prefix=snapshot-", self.snapshots);
+        let mut displays = [display::open(&uri)?];
+        let age = frame.captured.elapsed();
+        let scene = Scene {
+            shown: Shown::Live { frame, labels, shares, age },
+            classes: &self.model.classes,
+            status: &self.status,
+            settings: &self.settings,
+        };
+        draw(&mut displays, &mut [Compositor::default()], &scene, frame.sequence)?;
+        displays[0].finish()
+    }
+}
+
+/// Composes once for each size of screen and presents on all. The times of both.
+pub(super) fn draw(
+    displays: &mut [Box<dyn Display>],
+    compositors: &mut [Compositor],
+    scene: &Scene,
+    sequence: u64,
+) -> Result<(Duration, Duration), DisplayError> {
+    let start = Instant::now();
+    for first in 0..displays.len() {
+        let screen = displays[first].size();
+        let same = |display: &dyn Display| display.size() == screen;
+        if displays[..first].iter().any(|display| same(&**display)) {
+            continue;
+        }
+        let compositor = &mut compositors[first];
+        let size: Size = compositor.size(scene, screen);
+        for display in displays.iter_mut().filter(|display| same(&***display)) {
+            display.begin(size)?;
+        }
+        compositor.compose(scene, screen, &mut |y, row| {
+            for display in displays.iter_mut().filter(|display| display.size() == screen) {
+                display.write_row(y, row);
+            }
+        });
+    }
+    let composed = start.elapsed();
+    for display in displays.iter_mut() {
+        display.present(sequence)?;
+    }
+    Ok((composed, start.elapsed() - composed))
+}
+
+fn milliseconds(time: Duration) -> f32 {
+    time.as_secs_f32() * 1e3
+}
+
+/// One shown frame as JSON.
+#[derive(Serialize)]
+struct Line<'a> {
+    frame: u64,
+    age_ms: f32,
+    state: &'static str,
+    dropped: u64,
+    stages: Stages<'a>,
+    classes: Classes<'a>,
+}
+
+struct Stages<'a>(&'a [Stage]);
+
+impl Serialize for Stages<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|stage| (stage.name, stage.milliseconds)))
+    }
+}
+
+struct Classes<'a>(&'a Model, &'a [f32]);
+
+impl Serialize for Classes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (class, share) in self.0.classes.iter().zip(self.1).filter(|(_, share)| **share > 0.0) {
+            map.serialize_entry(&class.name, share)?;
+        }
+        map.end()
+    }
+}

@@ -1,0 +1,177 @@
+//! Small networks made by the tests themselves.
+
+use prost::Message;
+use tract_onnx::pb::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
+    TensorShapeProto, TypeProto, ValueInfoProto, attribute_proto::AttributeType,
+    tensor_proto::DataType, tensor_shape_proto::Dimension, tensor_shape_proto::dimension::Value,
+    type_proto,
+};
+
+pub enum Attribute {
+    Ints(&'static str, Vec<i64>),
+    Int(&'static str, i64),
+    Text(&'static str, &'static str),
+    Floats(&'static str, Vec<f32>),
+}
+
+/// A graph in the making.
+pub struct Graph {
+    graph: GraphProto,
+    opset: i64,
+}
+
+impl Graph {
+    pub fn new(opset: i64) -> Graph {
+        Graph { graph: GraphProto { name: "test".into(), ..Default::default() }, opset }
+    }
+
+    /// A dimension of 0 is left open.
+    pub fn input(mut self, name: &str, element: DataType, shape: &[i64]) -> Graph {
+        self.graph.input.push(value(name, element, shape));
+        self
+    }
+
+    pub fn output(mut self, name: &str, element: DataType) -> Graph {
+        self.graph.output.push(value(name, element, &[]));
+        self
+    }
+
+    pub fn floats(mut self, name: &str, shape: &[i64], values: &[f32]) -> Graph {
+        self.graph.initializer.push(TensorProto {
+            name: name.into(),
+            dims: shape.to_vec(),
+            data_type: DataType::Float as i32,
+            raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            ..Default::default()
+        });
+        self
+    }
+
+    pub fn node(
+        mut self,
+        operator: &str,
+        inputs: &[&str],
+        outputs: &[&str],
+        attributes: Vec<Attribute>,
+    ) -> Graph {
+        self.graph.node.push(NodeProto {
+            name: format!("{operator} {}", outputs[0]),
+            op_type: operator.into(),
+            input: inputs.iter().map(|name| name.to_string()).collect(),
+            output: outputs.iter().map(|name| name.to_string()).collect(),
+            attribute: attributes.into_iter().map(attribute).collect(),
+            ..Default::default()
+        });
+        self
+    }
+
+    pub fn bytes(self) -> Vec<u8> {
+        ModelProto {
+            ir_version: 8,
+            opset_import: vec![OperatorSetIdProto { domain: String::new(), version: self.opset }],
+            graph: Some(self.graph),
+            ..Default::default()
+        }
+        .encode_to_vec()
+    }
+}
+
+fn attribute(attribute: Attribute) -> AttributeProto {
+    let mut proto = AttributeProto::default();
+    let (name, kind) = match attribute {
+        Attribute::Ints(name, ints) => {
+            proto.ints = ints;
+            (name, AttributeType::Ints)
+        }
+        Attribute::Int(name, int) => {
+            proto.i = int;
+            (name, AttributeType::Int)
+        }
+        Attribute::Text(name, text) => {
+            proto.s = text.into();
+            (name, AttributeType::String)
+        }
+        Attribute::Floats(name, floats) => {
+            proto.floats = floats;
+            (name, AttributeType::Floats)
+        }
+    };
+    proto.name = name.into();
+    proto.r#type = kind as i32;
+    proto
+}
+
+fn value(name: &str, element: DataType, shape: &[i64]) -> ValueInfoProto {
+    let dim = |dim: &i64| {
+        let value = match dim {
+            0 => Value::DimParam(format!("{name}_open")),
+            dim => Value::DimValue(*dim),
+        };
+        Dimension { value: Some(value), ..Default::default() }
+    };
+    let shape = (!shape.is_empty())
+        .then(|| TensorShapeProto { dim: shape.iter().map(dim).collect() });
+    let tensor = type_proto::Tensor { elem_type: element as i32, shape };
+    let kind =
+        TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..Default::default() };
+    ValueInfoProto { name: name.into(), r#type: Some(kind), ..Default::default() }
+}
+
+/// Scores are the colour channels themselves: class 0 where red is strongest, 1 green, 2 blue.
+pub fn strongest_color(height: i64, width: i64) -> Vec<u8> {
+    Graph::new(13)
+        .input("picture", DataType::Float, &[1, 3, height, width])
+        .output("scores", DataType::Float)
+        .floats("one", &[1], &[1.0])
+        .node("Mul", &["picture", "one"], &["scores"], vec![])
+        .bytes()
+}
+
+/// A small U-Net-like network without padding effects but at the border: 3x3 convolution,
+/// 2x2 max pooling, 3x3 convolution, nearest upsampling, beside the input; 2 classes; any size.
+pub fn pooled() -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(3);
+    let mut weights = |count: usize| -> Vec<f32> {
+        (0..count).map(|_| (random.i32(-8..=8) as f32) / 8.0).collect()
+    };
+    let (first, second, last) = (weights(4 * 3 * 9), weights(4 * 4 * 9), weights(2 * 7));
+    let conv = || {
+        vec![
+            Attribute::Ints("kernel_shape", vec![3, 3]),
+            Attribute::Ints("pads", vec![1, 1, 1, 1]),
+        ]
+    };
+    Graph::new(13)
+        .input("picture", DataType::Float, &[1, 3, 0, 0])
+        .output("scores", DataType::Float)
+        .floats("w1", &[4, 3, 3, 3], &first)
+        .floats("w2", &[4, 4, 3, 3], &second)
+        .floats("w3", &[2, 7, 1, 1], &last)
+        .floats("scales", &[4], &[1.0, 1.0, 2.0, 2.0])
+        .node("Conv", &["picture", "w1"], &["c1"], conv())
+        .node("Relu", &["c1"], &["r1"], vec![])
+        .node(
+            "MaxPool",
+            &["r1"],
+            &["p1"],
+            vec![
+                Attribute::Ints("kernel_shape", vec![2, 2]),
+                Attribute::Ints("strides", vec![2, 2]),
+            ],
+        )
+        .node("Conv", &["p1", "w2"], &["c2"], conv())
+        .node(
+            "Resize",
+            &["c2", "", "scales"],
+            &["u1"],
+            vec![
+                Attribute::Text("mode", "nearest"),
+                Attribute::Text("coordinate_transformation_mode", "asymmetric"),
+                Attribute::Text("nearest_mode", "floor"),
+            ],
+        )
+        .node("Concat", &["u1", "picture"], &["k1"], vec![Attribute::Int("axis", 1)])
+        .node("Conv", &["k1", "w3"], &["scores"], vec![Attribute::Ints("kernel_shape", vec![1, 1])])
+        .bytes()
+}
