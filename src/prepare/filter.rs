@@ -1,0 +1,247 @@
+//! The two passes of resizing: first down the columns, over the bytes as they lie in memory
+//! whatever they stand for, then along the row, sample by sample.
+
+use super::Placement;
+use super::span::{ONE, Span, WEIGHT_BITS, spans};
+use crate::frame::color::{BLOCK, CHROMA_BITS, LUMA_BITS};
+use crate::frame::{Frame, Layout, PixelFormat};
+
+/// Bytes of a row filtered at once.
+const LANES: usize = 32;
+/// As many bytes as add up in 16 bits.
+const MAX_INNER: u32 = 257;
+/// Bits of the weights down the columns.
+const COLUMN_BITS: u32 = 15;
+
+/// Where a sample lies: in which plane, at which byte, with how many bytes to the next one,
+/// and whether it belongs to a pair of pixels.
+struct Sample(usize, usize, usize, bool);
+
+fn samples_of(format: PixelFormat) -> &'static [Sample] {
+    const Y: Sample = Sample(0, 0, 1, false);
+    match format {
+        PixelFormat::Yuyv => {
+            &[Sample(0, 0, 2, false), Sample(0, 1, 4, true), Sample(0, 3, 4, true)]
+        }
+        PixelFormat::Uyvy => {
+            &[Sample(0, 1, 2, false), Sample(0, 0, 4, true), Sample(0, 2, 4, true)]
+        }
+        PixelFormat::Nv12 => &[Y, Sample(1, 0, 2, true), Sample(1, 1, 2, true)],
+        PixelFormat::I420 => &[Y, Sample(1, 0, 1, true), Sample(2, 0, 1, true)],
+        PixelFormat::Rgb => {
+            &[Sample(0, 0, 3, false), Sample(0, 1, 3, false), Sample(0, 2, 3, false)]
+        }
+        PixelFormat::Bgr => {
+            &[Sample(0, 2, 3, false), Sample(0, 1, 3, false), Sample(0, 0, 3, false)]
+        }
+        PixelFormat::Grey => &[Y],
+    }
+}
+
+/// Tables and row buffers for one layout and placement.
+#[derive(Debug, Default)]
+pub struct Filter {
+    rows: Vec<Span>,
+    /// For samples of single pixels and of pairs, counted from `Plane::start`.
+    columns: [Vec<Span>; 2],
+    planes: [Plane; 3],
+    weights: Weights,
+    /// One filtered row of each sample, filled up to whole blocks.
+    samples: [Vec<[i16; BLOCK]>; 3],
+    count: usize,
+}
+
+#[derive(Debug, Default)]
+struct Plane {
+    /// Of the first byte needed in row 0.
+    start: usize,
+    stride: usize,
+    halved: bool,
+    /// The bytes needed of a row, filtered down the columns, with [`LUMA_BITS`].
+    row: Vec<u16>,
+}
+
+impl Filter {
+    /// Makes the tables for the first `count` samples (at most what the format has).
+    pub fn plan(&mut self, layout: &Layout, placement: &Placement, count: usize) {
+        let Placement { source, target, .. } = placement;
+        self.rows.clear();
+        self.rows.extend(spans(source.y, source.height, target.height, layout.height));
+        let columns = || spans(source.x, source.width, target.width, layout.width);
+        let (first, end) = columns()
+            .fold((u32::MAX, 0), |(first, end), span| (first.min(span.start), end.max(span.end)));
+        // Even, so that pairs stay pairs.
+        let first = first / 2 * 2;
+        let shifted =
+            |span: Span| Span { start: span.start - first, end: span.end - first, ..span };
+        let [single, halved] = &mut self.columns;
+        single.clear();
+        single.extend(columns().map(shifted));
+        halved.clear();
+        halved.extend(single.iter().map(Span::halved));
+
+        let starts = plane_starts(layout);
+        for (index, plane) in self.planes.iter_mut().enumerate() {
+            plane.stride = if index == 0 { layout.stride } else { layout.chroma_stride() };
+            plane.halved = index > 0;
+            plane.row.clear();
+            plane.start = starts[index];
+        }
+        let samples = samples_of(layout.format);
+        self.count = count.min(samples.len());
+        for (index, Sample(plane, _, step, pairs)) in samples[..self.count].iter().enumerate() {
+            let divisor = if *pairs { 2 } else { 1 };
+            let plane = &mut self.planes[*plane];
+            plane.start = starts[samples[index].0] + first as usize / divisor * step;
+            let bytes = ((end - first) as usize / divisor + 1) * step;
+            plane.row.resize(bytes.max(plane.row.len()), 0);
+            let blocks = (target.width as usize).div_ceil(BLOCK);
+            self.samples[index].resize(blocks, [0; BLOCK]);
+        }
+    }
+
+    /// Filters what makes row `y` of the target.
+    pub fn row(&mut self, frame: &Frame, y: u32) {
+        let span = self.rows[y as usize];
+        for plane in &mut self.planes {
+            if !plane.row.is_empty() {
+                let span = if plane.halved { span.halved() } else { span };
+                let bytes = &frame.data[plane.start..];
+                self.weights.down_columns(bytes, plane.stride, &span, &mut plane.row);
+            }
+        }
+        let samples = &samples_of(frame.layout.format)[..self.count];
+        for (Sample(plane, offset, step, pairs), out) in samples.iter().zip(&mut self.samples) {
+            let row = &self.planes[*plane].row[*offset..];
+            let spans = &self.columns[usize::from(*pairs)];
+            let out = out.as_flattened_mut();
+            match step {
+                1 => along_row::<1>(row, spans, out),
+                2 => along_row::<2>(row, spans, out),
+                3 => along_row::<3>(row, spans, out),
+                _ => along_row::<4>(row, spans, out),
+            }
+            if *pairs {
+                for sample in out {
+                    *sample = (*sample - (128 << LUMA_BITS)) << (CHROMA_BITS - LUMA_BITS);
+                }
+            }
+        }
+    }
+
+    /// The filtered row: luma, red, green, blue and grey with [`LUMA_BITS`], chroma less 128
+    /// with [`CHROMA_BITS`]. Empty where not asked for.
+    pub fn samples(&self) -> [&[[i16; BLOCK]]; 3] {
+        self.samples.each_ref().map(Vec::as_slice)
+    }
+}
+
+/// Where each plane begins.
+fn plane_starts(layout: &Layout) -> [usize; 3] {
+    let second = layout.stride * layout.height as usize;
+    [0, second, second + layout.chroma_stride() * (layout.height as usize).div_ceil(2)]
+}
+
+/// The weights of one span down the columns, in 16-bit lanes. They stand in memory, lane by
+/// lane, because only so the compiler sees that a product of 16-bit lanes is meant.
+#[derive(Debug, Default)]
+struct Weights {
+    first: [u16; LANES],
+    middle: [u16; LANES],
+    last: [u16; LANES],
+    /// Brings the sum of the inner bytes to nearly 16 bits.
+    shift: u32,
+    /// Half of what the products lose by rounding down.
+    bias: u16,
+}
+
+impl Weights {
+    // Not inlined, lest the lanes be known to be equal.
+    #[inline(never)]
+    fn set(&mut self, span: &Span) {
+        let rounded = |weight: u32, bits: u32| ((weight >> (bits - 1)) + 1 >> 1) as u16;
+        let outer = WEIGHT_BITS - COLUMN_BITS;
+        self.shift = (MAX_INNER / span.inner().max(1)).ilog2();
+        self.first.fill(rounded(span.first, outer));
+        self.last.fill(rounded(span.last, outer));
+        // The sum is shifted, where a byte has 8 bits more.
+        self.middle.fill(rounded(span.middle, outer + self.shift - 8));
+        self.bias = u16::from(span.inner() > 0);
+    }
+
+    /// Filters the bytes of the rows `span`, `stride` apart, into `out`, with [`LUMA_BITS`].
+    fn down_columns(&mut self, bytes: &[u8], stride: usize, span: &Span, out: &mut [u16]) {
+        if span.inner() > MAX_INNER {
+            for (x, out) in out.iter_mut().enumerate() {
+                *out = column(&bytes[x..], stride, span);
+            }
+            return;
+        }
+        self.set(span);
+        let (blocks, rest) = out.as_chunks_mut::<LANES>();
+        let done = blocks.len() * LANES;
+        for (index, out) in blocks.iter_mut().enumerate() {
+            *out = self.block(&bytes[index * LANES..], stride, span);
+        }
+        for (x, out) in rest.iter_mut().enumerate() {
+            [*out] = self.block(&bytes[done + x..], stride, span);
+        }
+    }
+
+    #[inline(always)]
+    fn block<const N: usize>(&self, bytes: &[u8], stride: usize, span: &Span) -> [u16; N] {
+        let row = |y: u32| &bytes[y as usize * stride..][..N];
+        let mut out = [0; N];
+        let first = row(span.start);
+        if span.start == span.end {
+            for i in 0..N {
+                out[i] = u16::from(first[i]) << LUMA_BITS;
+            }
+            return out;
+        }
+        let mut sum = [0_u16; N];
+        for y in span.start + 1..span.end {
+            for (sum, byte) in sum.iter_mut().zip(row(y)) {
+                *sum += u16::from(*byte);
+            }
+        }
+        let last = row(span.end);
+        for i in 0..N {
+            out[i] = mul_high(u16::from(first[i]) << 8, self.first[i])
+                + mul_high(u16::from(last[i]) << 8, self.last[i])
+                + mul_high(sum[i] << self.shift, self.middle[i])
+                + self.bias;
+        }
+        out
+    }
+}
+
+#[inline(always)]
+fn mul_high(a: u16, b: u16) -> u16 {
+    ((u32::from(a) * u32::from(b)) >> 16) as u16
+}
+
+/// One column of more rows than 16 bits can add up.
+fn column(bytes: &[u8], stride: usize, span: &Span) -> u16 {
+    let byte = |y: u32| u32::from(bytes[y as usize * stride]);
+    let inner: u32 = (span.start + 1..span.end).map(byte).sum();
+    weighted(span, byte(span.start) << LUMA_BITS, inner << LUMA_BITS, byte(span.end) << LUMA_BITS)
+}
+
+#[inline(always)]
+fn weighted(span: &Span, first: u32, inner: u32, last: u32) -> u16 {
+    let product = |value: u32, weight: u32| u64::from(value) * u64::from(weight);
+    let sum = product(first, span.first) + product(inner, span.middle) + product(last, span.last);
+    ((sum + u64::from(ONE / 2)) >> WEIGHT_BITS) as u16
+}
+
+/// Makes one sample of each span from a row whose samples are `STEP` apart.
+fn along_row<const STEP: usize>(row: &[u16], spans: &[Span], out: &mut [i16]) {
+    for (out, span) in out.iter_mut().zip(spans) {
+        let samples = &row[span.start as usize * STEP..=span.end as usize * STEP];
+        let inner =
+            (1..span.end as usize - span.start as usize).map(|i| u32::from(samples[i * STEP]));
+        let [first, last] = [samples[0], samples[samples.len() - 1]].map(u32::from);
+        *out = weighted(span, first, inner.sum(), last) as i16;
+    }
+}
