@@ -7,5 +7,6 @@ pub mod compose;
 pub mod config;
 pub mod decode;
 pub mod display;
+pub mod evaluate;
 pub mod frame;
 pub mod prepare;
