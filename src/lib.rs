@@ -7,6 +7,7 @@ pub mod compose;
 pub mod config;
 pub mod decode;
 pub mod display;
+pub mod evaluate;
 pub mod frame;
 pub mod network;
 pub mod npy;
