@@ -13,6 +13,10 @@
 //! * pixel-wise cross entropy: Ronneberger, Fischer and Brox, "U-Net", 2015, section 3, without
 //!   its weight map.
 
+mod folder;
+
+pub use folder::{FolderError, folder};
+
 use crate::config::card::Kind;
 use crate::decode::{Axis, DecodeError, Mapping, Scores, UNLABELLED, mix};
 use serde::Serialize;

@@ -5,10 +5,10 @@ use crate::camera::{CameraError, read_image};
 use crate::compose::{Compositor, Scene, Settings, Shown, Status};
 use crate::decode::{LabelMap, shares};
 use crate::frame::Frame;
-use crate::network::load::load;
+use crate::network::load::{describe, load};
 use crate::network::model::{Model, ModelArguments, read};
 use crate::network::plan::Session;
-use crate::network::{NetworkError, proto};
+use crate::network::NetworkError;
 use crate::npy::{self, NpyError};
 use crate::segment::{SegmentError, Segmenter};
 use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
@@ -165,7 +165,7 @@ pub fn tensor(
         )));
     };
     if (port.element, &port.shape) != (tensor.datum_type(), &shape) {
-        let found = load::describe(tensor.datum_type(), &shape);
+        let found = describe(tensor.datum_type(), &shape);
         return Err(NetworkError::Input {
             index: 0,
             name: port.name.clone(),

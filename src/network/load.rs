@@ -24,13 +24,13 @@ pub struct Port {
 }
 
 impl Port {
-    /// As messages and tables write it: `f32 1x3x256x256`.
     pub fn describe(&self) -> String {
         describe(self.element, &self.shape)
     }
 }
 
-pub(super) fn describe(element: DatumType, shape: &[usize]) -> String {
+/// As messages and tables write a tensor: `f32 1x3x256x256`.
+pub fn describe(element: DatumType, shape: &[usize]) -> String {
     let dims: Vec<String> = shape.iter().map(usize::to_string).collect();
     format!("{} {}", format!("{element:?}").to_lowercase(), dims.join("x"))
 }

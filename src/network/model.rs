@@ -132,7 +132,7 @@ pub fn open(arguments: &ModelArguments) -> Result<Model, NetworkError> {
     let card = files.card;
     let path = files.path;
     let receptive = receptive_field(&files.proto, card.output.index);
-    let network = load(&path, files.proto, &|input| open_picture_shape(&path, input, &card))?;
+    let network = load(&path, files.proto, &|input| open_shape(&path, input, &card))?;
     let input = input_spec(&network, &card)?;
     let output = output_spec(&network, &card, &input)?;
     let classes = classes(&files.card_path, &card, &output)?;
@@ -145,7 +145,7 @@ pub fn open(arguments: &ModelArguments) -> Result<Model, NetworkError> {
 }
 
 /// Fills in what a picture network leaves open: one picture at a time, of the card's size.
-fn open_picture_shape(
+pub fn open_shape(
     path: &str,
     input: &OpenInput,
     card: &Card,

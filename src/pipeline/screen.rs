@@ -145,18 +145,6 @@ impl Screen {
     }
 
     fn show(&mut self, current: Option<&Shot>, no_signal: bool) -> Result<(), DisplayError> {
-        let age = current.map(age).unwrap_or_default();
-        let (shown, drawn) = match current {
-            _ if no_signal => {
-                let camera = &self.status.camera;
-                (Shown::NoSignal { camera, cause: &self.cause }, Drawn::NoSignal)
-            }
-            None => (Shown::Starting, Drawn::Nothing),
-            Some(Shot { frame, labels, shares, .. }) if age <= STALE_AFTER || self.settings.paused => {
-                (Shown::Live { frame, labels, shares, age }, Drawn::Live)
-            }
-            Some(Shot { frame, .. }) => (Shown::Stale { frame, age }, Drawn::Stale),
-        };
         if let Some(shot) = current {
             let times = [shot.times.prepare, shot.times.network, shot.times.decode];
             for (stage, time) in self.status.stages.iter_mut().zip(times) {
@@ -164,6 +152,8 @@ impl Screen {
             }
         }
         self.status.frames_per_second = self.statistics.frames_per_second();
+        let signal = if no_signal { Err((&*self.status.camera, &*self.cause)) } else { Ok(()) };
+        let (shown, drawn) = shown(current, signal, self.settings.paused);
         let scene = Scene {
             shown,
             classes: &self.model.classes,
@@ -225,18 +215,37 @@ impl Screen {
     }
 
     fn snapshot(&mut self, current: Option<&Shot>) -> Result<(), DisplayError> {
-        let Some(Shot { frame, labels, shares, .. }) = current else { return Ok(()) };
+        let Some(shot) = current else { return Ok(()) };
         let uri = format!("png:{}?prefix=snapshot-", self.snapshots);
         let mut displays = [display::open(&uri)?];
-        let age = frame.captured.elapsed();
+        let (shown, _) = shown(current, Ok(()), self.settings.paused);
         let scene = Scene {
-            shown: Shown::Live { frame, labels, shares, age },
+            shown,
             classes: &self.model.classes,
             status: &self.status,
             settings: &self.settings,
         };
-        draw(&mut displays, &mut [Compositor::default()], &scene, frame.sequence)?;
+        draw(&mut displays, &mut [Compositor::default()], &scene, shot.frame.sequence)?;
         displays[0].finish()
+    }
+}
+
+/// What may be on the screen now. `signal` is the camera's name and what became of it when
+/// it is gone.
+fn shown<'a>(
+    current: Option<&'a Shot>,
+    signal: Result<(), (&'a str, &'a str)>,
+    paused: bool,
+) -> (Shown<'a>, Drawn) {
+    match (signal, current) {
+        (Err((camera, cause)), _) => (Shown::NoSignal { camera, cause }, Drawn::NoSignal),
+        (_, None) => (Shown::Starting, Drawn::Nothing),
+        // A paused picture says so.
+        (_, Some(shot)) if paused || is_live(shot) => {
+            let Shot { frame, labels, shares, .. } = shot;
+            (Shown::Live { frame, labels, shares, age: age(shot) }, Drawn::Live)
+        }
+        (_, Some(shot)) => (Shown::Stale { frame: &shot.frame, age: age(shot) }, Drawn::Stale),
     }
 }
 

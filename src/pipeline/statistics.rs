@@ -5,6 +5,7 @@ use crate::config::card::Class;
 use crate::evaluate::Confusion;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
 use std::time::{Duration, Instant};
 
 /// The stages of a shown frame, in the order of the way.
@@ -107,6 +108,26 @@ impl Statistics {
             stages: STAGES.into_iter().zip(self.times.iter().map(|times| median(times))).collect(),
             classes: shares.map(|(class, sum)| (class.name.clone(), sum / frames)).collect(),
             mean_iou: report.and_then(|report| report.mean_iou),
+        }
+    }
+}
+
+impl Display for Summary {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "frames     {} shown, {} dropped", self.frames, self.dropped)?;
+        let stages = STAGES.map(|name| {
+            format!("{name} {:.2}", self.stages.get(name).copied().unwrap_or_default())
+        });
+        writeln!(f, "median ms  {}", stages.join(", "))?;
+        let classes: Vec<String> = self
+            .classes
+            .iter()
+            .map(|(name, share)| format!("{name} {:.1} %", 100.0 * share))
+            .collect();
+        writeln!(f, "areas      {}", classes.join(", "))?;
+        match self.mean_iou {
+            Some(iou) => writeln!(f, "mean IoU   {iou:.4} against the camera's own truth"),
+            None => Ok(()),
         }
     }
 }

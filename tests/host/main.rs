@@ -1,0 +1,11 @@
+//! segcam from outside: the program as its users call it, on files made here.
+
+mod hostile;
+mod infer;
+mod messages;
+mod networks;
+mod onnx;
+mod program;
+mod run;
+mod tiles;
+mod zoo;
