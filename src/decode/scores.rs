@@ -1,5 +1,8 @@
 //! A network's output as tract hands it over, borrowed.
 
+// `each!` writes one expression for all types; for one of them its cast is none.
+#![allow(clippy::unnecessary_cast)]
+
 use super::{DecodeError, MAX_SCORE_SIDE, UNLABELLED};
 use crate::config::card::{Axes, MAX_CLASSES};
 
