@@ -144,6 +144,12 @@ fn nan_never_wins_and_infinity_does() {
     assert!(map.row(0)[2..4].iter().all(|id| *id == UNLABELLED));
     assert_eq!(map.row(0)[5..7], [2, 2]);
 
+    // From minus to plus infinity there is a middle.
+    let scores = [-INF, INF, 0.0, 0.0];
+    let scores = Scores::new(Elements::F32(&scores), Axes::Nchw, [2, 1, 2]).unwrap();
+    let mut decoder = Decoder::new(Kind::Scores, 0.5, 2);
+    assert_eq!(picture(&decode(&mut decoder, &scores, &stretch(4, 1, [1, 2]), [4, 1])), ["aa.."]);
+
     let p = [NAN, INF, -INF, 0.5];
     let p = Scores::new(Elements::F32(&p), Axes::Nchw, [1, 1, 4]).unwrap();
     let mut decoder = Decoder::new(Kind::Probability, 0.5, 2);
