@@ -35,6 +35,8 @@ pub(crate) struct Axis {
     pub cells: Vec<Cell>,
     /// How far each written pixel is from its low (0) to its high sample (1).
     weights: Vec<f32>,
+    /// For each sample, how many cells end on it or before.
+    ended: Vec<usize>,
     first: usize,
 }
 
@@ -102,13 +104,34 @@ impl Axis {
                 _ => self.cells.push(Cell { low, high, start: x, end: x + 1 }),
             }
         }
+        self.ended.clear();
+        self.ended.resize(samples, 0);
+        for (index, cell) in self.cells.iter().enumerate() {
+            self.ended[cell.high] = index + 1;
+        }
+        let mut ended = 0;
+        for count in &mut self.ended {
+            ended = ended.max(*count);
+            *count = ended;
+        }
+    }
+
+    /// The cells from `index` on that need no sample past `last`.
+    #[inline]
+    pub fn cells_within(&self, index: usize, last: usize) -> &[Cell] {
+        self.cells.get(index..self.ended[last]).unwrap_or_default()
+    }
+
+    /// The weights of a cell's pixels.
+    #[inline]
+    pub fn weights(&self, cell: Cell) -> &[f32] {
+        &self.weights[cell.start - self.first..cell.end - self.first]
     }
 
     /// The pixels of a cell with their weights.
     #[inline]
     pub fn pixels(&self, cell: Cell) -> impl Iterator<Item = (usize, f32)> + '_ {
-        let weights = &self.weights[cell.start - self.first..cell.end - self.first];
-        (cell.start..cell.end).zip(weights.iter().copied())
+        (cell.start..cell.end).zip(self.weights(cell).iter().copied())
     }
 }
 

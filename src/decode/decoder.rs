@@ -12,9 +12,12 @@ use super::axis::Cell;
 use super::scores::side;
 use super::{Axis, DecodeError, LabelMap, Mapping, Scores, UNLABELLED, mix};
 use crate::config::card::{Kind, MAX_CLASSES};
+use std::ops::Range;
 
 /// Corners that differ, or hold NaN: looked at pixel by pixel.
 const MIXED: u8 = UNLABELLED;
+/// Pixels interpolated at once.
+const LANES: usize = 8;
 
 /// Turns a network's output into class ids, keeping its buffers from frame to frame.
 #[derive(Debug)]
@@ -139,22 +142,21 @@ impl Decoder {
             let pairs = low.iter().zip(high);
             self.merged.extend(pairs.map(|(low, high)| if low == high { *low } else { MIXED }));
 
-            let (mut class, mut start, mut end) = (MIXED, 0, 0);
-            for index in 0..self.columns.cells.len() {
-                let column = self.columns.cells[index];
-                let next = self.merged[column.low];
-                if next == class && self.merged[column.high] == class && class != MIXED {
-                    end = column.end;
-                    continue;
-                }
-                fill(out, row, start..end, class);
-                (start, end) = (column.start, column.end);
-                class = if next == self.merged[column.high] { next } else { MIXED };
-                if class == MIXED {
-                    self.interpolate(scores, row, column, out);
+            let mut index = 0;
+            while let Some(&column) = self.columns.cells.get(index) {
+                let last = column.low + run(&self.merged[column.low..]) - 1;
+                let class = self.merged[last];
+                match self.columns.cells_within(index, last) {
+                    uniform @ [.., end] if class != MIXED => {
+                        index += uniform.len();
+                        fill(out, row, column.start..end.end, class);
+                    }
+                    _ => {
+                        index += 1;
+                        self.interpolate(scores, row, column, out);
+                    }
                 }
             }
-            fill(out, row, start..end, class);
         }
     }
 
@@ -176,35 +178,55 @@ impl Decoder {
         }
         self.candidates.retain(|candidate| candidate.corners.iter().any(|score| *score >= floor));
 
-        let probability = self.kind == Kind::Probability;
-        for (y, weight) in self.rows.pixels(row) {
+        for (y, down) in self.rows.pixels(row) {
             for candidate in &mut self.candidates {
                 let [a, b, c, d] = candidate.corners;
-                (candidate.left, candidate.right) = (mix(a, c, weight), mix(b, d, weight));
+                (candidate.left, candidate.right) = (mix(a, c, down), mix(b, d, down));
             }
-            let line = &mut out.ids[y * out.width as usize..][..out.width as usize];
-            for (x, weight) in self.columns.pixels(column) {
-                let mut id = UNLABELLED;
-                let mut best = f32::NEG_INFINITY;
-                for candidate in &self.candidates {
-                    let score = mix(candidate.left, candidate.right, weight);
-                    if score > best {
-                        (id, best) = (candidate.class, score);
-                    }
+            let line = &mut out.ids[y * out.width as usize..][column.start..column.end];
+            let weights = self.columns.weights(column).chunks(LANES);
+            for (ids, weights) in line.chunks_mut(LANES).zip(weights) {
+                let mut right = [0.0; LANES];
+                right[..weights.len()].copy_from_slice(weights);
+                let (winners, best) = winners(&self.candidates, &right);
+                for ((id, winner), best) in ids.iter_mut().zip(winners).zip(best) {
+                    *id = match self.kind {
+                        Kind::Probability if winner == 0 => side(best, self.threshold) as u8,
+                        _ => winner as u8,
+                    };
                 }
-                line[x] =
-                    if probability && id != UNLABELLED { side(best, self.threshold) } else { id };
             }
         }
     }
 }
 
-fn fill(out: &mut LabelMap, row: Cell, columns: std::ops::Range<usize>, class: u8) {
-    if class == MIXED || columns.is_empty() {
-        return;
+/// The best class and its score at each weight; [`UNLABELLED`] where all are NaN.
+#[inline]
+fn winners(candidates: &[Candidate], weights: &[f32; LANES]) -> ([u32; LANES], [f32; LANES]) {
+    let mut ids = [u32::from(UNLABELLED); LANES];
+    let mut best = [f32::NEG_INFINITY; LANES];
+    for candidate in candidates {
+        for ((&weight, best), id) in weights.iter().zip(&mut best).zip(&mut ids) {
+            let score = mix(candidate.left, candidate.right, weight);
+            let wins = score > *best;
+            *best = if wins { score } else { *best };
+            *id = if wins { u32::from(candidate.class) } else { *id };
+        }
     }
+    (ids, best)
+}
+
+fn fill(out: &mut LabelMap, row: Cell, columns: Range<usize>, class: u8) {
     let stride = out.width as usize;
     for y in row.start..row.end {
         out.ids[y * stride..][columns.clone()].fill(class);
     }
+}
+
+/// How many classes at the beginning are equal.
+fn run(classes: &[u8]) -> usize {
+    let Some(&class) = classes.first() else { return 0 };
+    let (words, _) = classes.as_chunks::<8>();
+    let equal = 8 * words.iter().take_while(|word| **word == [class; 8]).count();
+    equal + classes[equal..].iter().take_while(|next| **next == class).count()
 }

@@ -8,6 +8,8 @@ mod axis;
 mod decoder;
 mod scores;
 #[cfg(test)]
+mod speed;
+#[cfg(test)]
 mod tests;
 mod tile;
 

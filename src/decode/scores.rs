@@ -1,5 +1,8 @@
 //! A network's output as tract hands it over, borrowed.
 
+// `each!` writes one expression for all types; for one of them its cast is none.
+#![allow(clippy::unnecessary_cast)]
+
 use super::{DecodeError, MAX_SCORE_SIDE, UNLABELLED};
 use crate::config::card::{Axes, MAX_CLASSES};
 
@@ -36,17 +39,15 @@ impl Elements<'_> {
         self.len() == 0
     }
 
-    /// Element `start`, `start + step`, … as floats (integers beyond 2^24 rounded).
+    /// Elements `start`, `start + step`, … as floats (integers beyond 2^24 rounded), as far as
+    /// there are any.
     #[inline]
-    fn load(&self, start: usize, step: usize, out: &mut [f32]) {
-        each!(self, slice => {
-            let slice = &slice[start..];
-            if step == 1 {
-                for (out, element) in out.iter_mut().zip(slice) {
-                    *out = *element as f32;
-                }
-            } else {
-                for (out, element) in out.iter_mut().zip(slice.iter().step_by(step)) {
+    fn load(&self, start: usize, step: usize, out: &mut [f32; BLOCK]) {
+        each!(self, slice => match slice[start..].first_chunk::<BLOCK>() {
+            // A known length makes vector code.
+            Some(chunk) if step == 1 => *out = chunk.map(|element| element as f32),
+            _ => {
+                for (out, element) in out.iter_mut().zip(slice[start..].iter().step_by(step)) {
                     *out = *element as f32;
                 }
             }
@@ -75,8 +76,8 @@ pub struct Scores<'a> {
 
 /// Scores beyond are cut, so that infinite ones can be interpolated.
 const LIMIT: f32 = f32::MAX / 4.0;
-/// Samples decided at once: their scores and ids stay in registers and the first cache.
-const BLOCK: usize = 64;
+/// Samples decided at once: their best scores and ids stay in registers.
+const BLOCK: usize = 16;
 
 impl<'a> Scores<'a> {
     /// `shape` is channels, height, width, whichever `axes` has first in memory.
@@ -113,77 +114,84 @@ impl<'a> Scores<'a> {
         score.clamp(-LIMIT, LIMIT)
     }
 
+    /// The scores of a class from a sample on; those past the plane's end mean nothing.
     #[inline]
-    fn load(&self, channel: usize, sample: usize, out: &mut [f32]) {
-        match self.axes {
-            Axes::Nchw => self.elements.load(channel * self.width * self.height + sample, 1, out),
-            Axes::Nhwc => self.elements.load(sample * self.channels + channel, self.channels, out),
-        }
+    fn load(&self, channel: usize, sample: usize, out: &mut [f32; BLOCK]) {
+        let (start, step) = match self.axes {
+            Axes::Nchw => (channel * self.width * self.height + sample, 1),
+            Axes::Nhwc => (sample * self.channels + channel, self.channels),
+        };
+        self.elements.load(start, step, out);
     }
 
-    fn blocks(&self, winners: &mut Vec<u8>, mut decide: impl FnMut(usize, &mut [u8])) {
+    /// Lets `decide` give the ids of `BLOCK` samples from the one given on.
+    fn blocks(&self, winners: &mut Vec<u8>, mut decide: impl FnMut(usize) -> [u32; BLOCK]) {
         winners.clear();
         winners.resize(self.width * self.height, UNLABELLED);
         for (block, winners) in winners.chunks_mut(BLOCK).enumerate() {
-            decide(block * BLOCK, winners);
+            let ids = decide(block * BLOCK).map(|id| id as u8);
+            match winners.first_chunk_mut() {
+                Some(winners) => *winners = ids,
+                None => winners.copy_from_slice(&ids[..winners.len()]),
+            }
         }
     }
 
     /// The class with the largest score at each sample; of equals the lowest, NaN never.
     pub(super) fn argmax(&self, winners: &mut Vec<u8>) {
-        let mut scores = [0.0_f32; BLOCK];
-        self.blocks(winners, |start, winners| {
+        let mut scores = [0.0; BLOCK];
+        self.blocks(winners, |start| {
             let mut best = [f32::NEG_INFINITY; BLOCK];
             // As wide as the scores, so that both go through the same vector lanes.
             let mut ids = [u32::from(UNLABELLED); BLOCK];
             for channel in 0..self.channels {
-                self.load(channel, start, &mut scores[..winners.len()]);
+                self.load(channel, start, &mut scores);
                 for ((&score, best), id) in scores.iter().zip(&mut best).zip(&mut ids) {
                     let wins = score > *best;
                     *best = if wins { score } else { *best };
                     *id = if wins { channel as u32 } else { *id };
                 }
             }
-            for (sample, (winner, id)) in winners.iter_mut().zip(ids).enumerate() {
-                *winner = id as u8;
-                if *winner == UNLABELLED {
-                    *winner = self.lowest_number(start + sample);
-                }
+            if ids.contains(&u32::from(UNLABELLED)) {
+                self.resolve(start, &mut ids);
             }
+            ids
         });
     }
 
-    /// The first class that is not NaN, where none is above minus infinity.
+    /// Where none is above minus infinity, the first class that is not NaN wins.
     #[cold]
-    fn lowest_number(&self, sample: usize) -> u8 {
-        let (y, x) = (sample / self.width, sample % self.width);
-        let mut channels = 0..self.channels;
-        channels.find(|&channel| !self.at(channel, y, x).is_nan()).map_or(UNLABELLED, |id| id as u8)
+    fn resolve(&self, start: usize, ids: &mut [u32; BLOCK]) {
+        for (sample, id) in (start..self.width * self.height).zip(ids) {
+            if *id == u32::from(UNLABELLED) {
+                let score =
+                    |class: &usize| self.at(*class, sample / self.width, sample % self.width);
+                let number = (0..self.channels).find(|class| !score(class).is_nan());
+                *id = number.map_or(u32::from(UNLABELLED), |class| class as u32);
+            }
+        }
     }
 
     /// 1 from the threshold on, else 0.
     pub(super) fn above(&self, threshold: f32, winners: &mut Vec<u8>) {
-        let mut scores = [0.0_f32; BLOCK];
-        self.blocks(winners, |start, winners| {
-            self.load(0, start, &mut scores[..winners.len()]);
-            for (winner, score) in winners.iter_mut().zip(scores) {
-                *winner = side(score, threshold);
-            }
+        let mut scores = [0.0; BLOCK];
+        self.blocks(winners, |start| {
+            self.load(0, start, &mut scores);
+            scores.map(|score| side(score, threshold))
         });
     }
 
     /// The ids themselves; those that are no class unlabelled.
     pub(super) fn ids(&self, classes: usize, winners: &mut Vec<u8>) {
-        self.blocks(winners, |start, winners| {
-            for (sample, winner) in winners.iter_mut().enumerate() {
-                *winner = self.elements.id(start + sample, classes);
-            }
-        });
+        winners.clear();
+        let samples = 0..self.width * self.height;
+        winners.extend(samples.map(|sample| self.elements.id(sample, classes)));
     }
 }
 
 /// On which side of the threshold a probability lies.
 #[inline]
-pub(super) fn side(probability: f32, threshold: f32) -> u8 {
-    if probability.is_nan() { UNLABELLED } else { u8::from(probability >= threshold) }
+pub(super) fn side(probability: f32, threshold: f32) -> u32 {
+    let above = u32::from(probability >= threshold);
+    if probability.is_nan() { u32::from(UNLABELLED) } else { above }
 }

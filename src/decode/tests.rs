@@ -1,9 +1,7 @@
 use super::*;
 use crate::config::card::{Axes, Kind};
-use std::hint::black_box;
-use std::time::{Duration, Instant};
 
-fn rect(x: i32, y: i32, width: u32, height: u32) -> Rect {
+pub(super) fn rect(x: i32, y: i32, width: u32, height: u32) -> Rect {
     Rect { x, y, width, height }
 }
 
@@ -145,6 +143,12 @@ fn nan_never_wins_and_infinity_does() {
     let map = decode(&mut decoder, &scores, &stretch(18, 3, [1, 6]), [18, 3]);
     assert!(map.row(0)[2..4].iter().all(|id| *id == UNLABELLED));
     assert_eq!(map.row(0)[5..7], [2, 2]);
+
+    // From minus to plus infinity there is a middle.
+    let scores = [-INF, INF, 0.0, 0.0];
+    let scores = Scores::new(Elements::F32(&scores), Axes::Nchw, [2, 1, 2]).unwrap();
+    let mut decoder = Decoder::new(Kind::Scores, 0.5, 2);
+    assert_eq!(picture(&decode(&mut decoder, &scores, &stretch(4, 1, [1, 2]), [4, 1])), ["aa.."]);
 
     let p = [NAN, INF, -INF, 0.5];
     let p = Scores::new(Elements::F32(&p), Axes::Nchw, [1, 1, 4]).unwrap();
@@ -338,81 +342,4 @@ fn later_frames_need_no_heap() {
         }
     });
     assert_eq!(info.count_total, 0);
-}
-
-/// Persons as a mask has them: a head and shoulders, with soft edges.
-fn portrait(channels: usize, side: usize) -> Vec<f32> {
-    let person = |x: usize, y: usize, shift: f32| {
-        let (x, y) = (x as f32 / side as f32 - shift, y as f32 / side as f32);
-        let head = 0.18 - ((x - 0.5).powi(2) + (y - 0.35).powi(2)).sqrt();
-        let body = 0.4 - ((x - 0.5).powi(2) + 0.5 * (y - 1.1).powi(2)).sqrt();
-        1.0 / (1.0 + (-head.max(body) * 60.0).exp())
-    };
-    let plane = |channel: usize| {
-        (0..side * side).map(move |i| {
-            person(i % side, i / side, (channel as f32 - 1.0) * 0.1) - 0.05 * channel as f32
-        })
-    };
-    if channels == 1 { plane(1).collect() } else { (0..channels).flat_map(plane).collect() }
-}
-
-/// `cargo test --release --lib decode::tests::speed -- --ignored --nocapture`
-#[test]
-#[ignore = "a benchmark"]
-fn speed() {
-    let (width, height) = (1280, 720);
-    let bytes = vec![1_u8; width * height * 4];
-    let mut copy = bytes.clone();
-    let crop = Placement {
-        source: rect(280, 0, 720, 720),
-        target: rect(0, 0, 256, 256),
-        input: [256, 256],
-    };
-    let whole = Placement { source: rect(0, 0, 1280, 720), ..crop };
-    let noise = (0..8 * 256 * 256).map(|_| fastrand::f32()).collect::<Vec<f32>>();
-    let mut map = LabelMap::default();
-    map.reset(width as u32, height as u32);
-    println!("| scores 256x256 | frame 1280x720 | ns/pixel | of a copy of its RGBA |");
-    for (name, channels, axes, placement, noisy) in [
-        ("probability", 1, Axes::Nchw, crop, false),
-        ("probability", 1, Axes::Nchw, whole, false),
-        ("2 classes nchw", 2, Axes::Nchw, whole, false),
-        ("8 classes nchw", 8, Axes::Nchw, whole, false),
-        ("2 classes nhwc", 2, Axes::Nhwc, whole, false),
-        ("8 classes nhwc", 8, Axes::Nhwc, whole, false),
-        ("probability, noise", 1, Axes::Nchw, whole, true),
-        ("8 classes, noise", 8, Axes::Nchw, whole, true),
-    ] {
-        let mut numbers = portrait(channels, 256);
-        if axes == Axes::Nhwc {
-            let planes = numbers.clone();
-            for (i, number) in numbers.iter_mut().enumerate() {
-                *number = planes[i % channels * 65536 + i / channels];
-            }
-        }
-        let numbers = if noisy { &noise[..channels * 65536] } else { &numbers };
-        let scores = Scores::new(Elements::F32(numbers), axes, [channels, 256, 256]).unwrap();
-        let kind = if channels == 1 { Kind::Probability } else { Kind::Scores };
-        let mut decoder = Decoder::new(kind, 0.5, 0);
-        let mapping = Mapping::whole(placement, width as u32, height as u32);
-        let [mut least, mut least_copy, mut least_shares] = [Duration::MAX; 3];
-        for _ in 0..200 {
-            let start = Instant::now();
-            decoder.decode(&scores, &mapping, &mut map).unwrap();
-            least = least.min(start.elapsed());
-            let start = Instant::now();
-            black_box(&mut copy).copy_from_slice(black_box(&bytes));
-            least_copy = least_copy.min(start.elapsed());
-            let start = Instant::now();
-            black_box(shares(black_box(&map), &mut [0.0; 8]));
-            least_shares = least_shares.min(start.elapsed());
-        }
-        let pixels = placement.source.width * placement.source.height;
-        println!(
-            "| {name}, {} pixels | {least:?} (shares {least_shares:?}, copy {least_copy:?}) | {:.3} | {:.2} |",
-            pixels,
-            least.as_nanos() as f64 / f64::from(pixels),
-            least.as_secs_f64() / least_copy.as_secs_f64()
-        );
-    }
 }
