@@ -134,17 +134,19 @@ fn ycbcr_row<const E: usize>(frame: &Frame, y: u32, out: &mut [u8]) {
 fn blocks<const A: usize, const B: usize>(
     out: &mut [u8],
     [luma, cb, cr]: [&[u8]; 3],
-    block: impl Fn(&[u8; A], &[u8; B], &[u8; B]) -> [u8; 4 * BLOCK],
+    block: impl Fn(&[u8; A], &[u8; B], &[u8; B], &mut [u8; 4 * BLOCK]),
 ) {
     let (outs, rest) = out.as_chunks_mut::<{ 4 * BLOCK }>();
     let full = outs.len();
     let chroma = cb.as_chunks::<B>().0.iter().zip(cr.as_chunks::<B>().0);
     for ((out, luma), (cb, cr)) in outs.iter_mut().zip(luma.as_chunks::<A>().0).zip(chroma) {
-        *out = block(luma, cb, cr);
+        block(luma, cb, cr, out);
     }
     if !rest.is_empty() {
         let [cb, cr] = [cb, cr].map(|row| padded(&row[full * B..]));
-        rest.copy_from_slice(&block(&padded(&luma[full * A..]), &cb, &cr)[..rest.len()]);
+        let mut last = [0; 4 * BLOCK];
+        block(&padded(&luma[full * A..]), &cb, &cr, &mut last);
+        rest.copy_from_slice(&last[..rest.len()]);
     }
 }
 
@@ -161,12 +163,13 @@ fn packed<const E: usize, const SHIFT: u32>(
     row: &[u8; PACKED],
     _: &[u8; PACKED],
     _: &[u8; PACKED],
-) -> [u8; 4 * BLOCK] {
+    out: &mut [u8; 4 * BLOCK],
+) {
     let words = row.as_chunks().0;
     let luma = lanes(row.as_chunks().0, |pixel| u16::from_le_bytes(pixel) >> SHIFT & 0xff);
     let cb = lanes(words, |word| u32::from_le_bytes(word) << SHIFT);
     let cr = lanes(words, |word| u32::from_le_bytes(word) << SHIFT >> 16);
-    bgrx::<E>(luma, spread(cb), spread(cr))
+    bgrx::<E>(luma, spread(cb), spread(cr), out);
 }
 
 #[inline(always)]
@@ -174,12 +177,13 @@ fn nv12<const E: usize>(
     row: &[u8; BLOCK],
     pairs: &[u8; BLOCK],
     _: &[u8; BLOCK],
-) -> [u8; 4 * BLOCK] {
+    out: &mut [u8; 4 * BLOCK],
+) {
     let pairs = pairs.as_chunks().0;
     let luma = lanes(row.as_chunks().0, |[y]: [u8; 1]| u16::from(y));
     let cb = lanes(pairs, |pair| u32::from(u16::from_le_bytes(pair)) << 8);
     let cr = lanes(pairs, |pair| u32::from(u16::from_le_bytes(pair)));
-    bgrx::<E>(luma, spread(cb), spread(cr))
+    bgrx::<E>(luma, spread(cb), spread(cr), out);
 }
 
 #[inline(always)]
@@ -187,11 +191,12 @@ fn i420<const E: usize>(
     row: &[u8; BLOCK],
     cb: &[u8; BLOCK / 2],
     cr: &[u8; BLOCK / 2],
-) -> [u8; 4 * BLOCK] {
+    out: &mut [u8; 4 * BLOCK],
+) {
     let luma = lanes(row.as_chunks().0, |[y]: [u8; 1]| u16::from(y));
     let cb = lanes(cb.as_chunks().0, |[c]: [u8; 1]| u32::from(c) << 8);
     let cr = lanes(cr.as_chunks().0, |[c]: [u8; 1]| u32::from(c) << 8);
-    bgrx::<E>(luma, spread(cb), spread(cr))
+    bgrx::<E>(luma, spread(cb), spread(cr), out);
 }
 
 #[inline(always)]
@@ -219,20 +224,23 @@ fn spread(words: [u32; BLOCK / 2]) -> [i16; BLOCK] {
 }
 
 #[inline(always)]
-fn bgrx<const E: usize>(luma: [u16; BLOCK], cb: [i16; BLOCK], cr: [i16; BLOCK]) -> [u8; 4 * BLOCK] {
+fn bgrx<const E: usize>(
+    luma: [u16; BLOCK],
+    cb: [i16; BLOCK],
+    cr: [i16; BLOCK],
+    out: &mut [u8; 4 * BLOCK],
+) {
     let (mut low, mut high) = ([0; BLOCK], [0; BLOCK]);
     for i in 0..BLOCK {
         let [r, g, b] = TO_RGB[E].rgb((luma[i] << LUMA_BITS) as i16, cb[i], cr[i]);
         low[i] = u16::from(b) | u16::from(g) << 8;
         high[i] = u16::from(r) | 0xff00;
     }
-    let mut out = [0; 4 * BLOCK];
     let halves = out.as_chunks_mut::<2>().0;
     for i in 0..BLOCK {
         halves[2 * i] = low[i].to_le_bytes();
         halves[2 * i + 1] = high[i].to_le_bytes();
     }
-    out
 }
 
 /// Rows of samples, luma with [`LUMA_BITS`], chroma less 128 with [`CHROMA_BITS`], as rows of
