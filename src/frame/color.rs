@@ -121,24 +121,10 @@ fn ycbcr_row<const E: usize>(frame: &Frame, y: u32, out: &mut [u8]) {
     let row = frame.row(y);
     let (first, second) = frame.chroma_rows(y);
     match frame.layout.format {
-        PixelFormat::Yuyv => {
-            blocks::<PACKED, PACKED>(out, [row; 3], |row, _, _| packed::<E, 0>(row));
-        }
-        PixelFormat::Uyvy => {
-            blocks::<PACKED, PACKED>(out, [row; 3], |row, _, _| packed::<E, 8>(row));
-        }
-        PixelFormat::Nv12 => {
-            blocks::<BLOCK, BLOCK>(out, [row, first, first], |row, pairs, _| {
-                let pairs = pairs.as_chunks().0;
-                let cb = lanes(pairs, |pair| u32::from(u16::from_le_bytes(pair)) << 8);
-                let cr = lanes(pairs, |pair| u32::from(u16::from_le_bytes(pair)));
-                bgrx::<E>(&row.map(u16::from), &spread(cb), &spread(cr))
-            });
-        }
-        _ => blocks::<BLOCK, { BLOCK / 2 }>(out, [row, first, second], |row, cb, cr| {
-            let [cb, cr] = [cb, cr].map(|plane| spread(plane.map(|c| u32::from(c) << 8)));
-            bgrx::<E>(&row.map(u16::from), &cb, &cr)
-        }),
+        PixelFormat::Yuyv => blocks(out, [row; 3], packed::<E, 0>),
+        PixelFormat::Uyvy => blocks(out, [row; 3], packed::<E, 8>),
+        PixelFormat::Nv12 => blocks(out, [row, first, first], nv12::<E>),
+        _ => blocks(out, [row, first, second], i420::<E>),
     }
 }
 
@@ -148,17 +134,19 @@ fn ycbcr_row<const E: usize>(frame: &Frame, y: u32, out: &mut [u8]) {
 fn blocks<const A: usize, const B: usize>(
     out: &mut [u8],
     [luma, cb, cr]: [&[u8]; 3],
-    block: impl Fn(&[u8; A], &[u8; B], &[u8; B]) -> [u8; 4 * BLOCK],
+    block: impl Fn(&[u8; A], &[u8; B], &[u8; B], &mut [u8; 4 * BLOCK]),
 ) {
     let (outs, rest) = out.as_chunks_mut::<{ 4 * BLOCK }>();
     let full = outs.len();
     let chroma = cb.as_chunks::<B>().0.iter().zip(cr.as_chunks::<B>().0);
     for ((out, luma), (cb, cr)) in outs.iter_mut().zip(luma.as_chunks::<A>().0).zip(chroma) {
-        *out = block(luma, cb, cr);
+        block(luma, cb, cr, out);
     }
     if !rest.is_empty() {
         let [cb, cr] = [cb, cr].map(|row| padded(&row[full * B..]));
-        rest.copy_from_slice(&block(&padded(&luma[full * A..]), &cb, &cr)[..rest.len()]);
+        let mut last = [0; 4 * BLOCK];
+        block(&padded(&luma[full * A..]), &cb, &cr, &mut last);
+        rest.copy_from_slice(&last[..rest.len()]);
     }
 }
 
@@ -171,12 +159,44 @@ fn padded<const N: usize>(bytes: &[u8]) -> [u8; N] {
 
 /// A block of packed 4:2:2, whose luma begins at bit `SHIFT`.
 #[inline(always)]
-fn packed<const E: usize, const SHIFT: u32>(row: &[u8; PACKED]) -> [u8; 4 * BLOCK] {
+fn packed<const E: usize, const SHIFT: u32>(
+    row: &[u8; PACKED],
+    _: &[u8; PACKED],
+    _: &[u8; PACKED],
+    out: &mut [u8; 4 * BLOCK],
+) {
     let words = row.as_chunks().0;
+    let luma = lanes(row.as_chunks().0, |pixel| u16::from_le_bytes(pixel) >> SHIFT & 0xff);
     let cb = lanes(words, |word| u32::from_le_bytes(word) << SHIFT);
     let cr = lanes(words, |word| u32::from_le_bytes(word) << SHIFT >> 16);
-    let luma = lanes(row.as_chunks().0, |pixel| u16::from_le_bytes(pixel) >> SHIFT & 0xff);
-    bgrx::<E>(&luma, &spread(cb), &spread(cr))
+    bgrx::<E>(luma, spread(cb), spread(cr), out);
+}
+
+#[inline(always)]
+fn nv12<const E: usize>(
+    row: &[u8; BLOCK],
+    pairs: &[u8; BLOCK],
+    _: &[u8; BLOCK],
+    out: &mut [u8; 4 * BLOCK],
+) {
+    let pairs = pairs.as_chunks().0;
+    let luma = lanes(row.as_chunks().0, |[y]: [u8; 1]| u16::from(y));
+    let cb = lanes(pairs, |pair| u32::from(u16::from_le_bytes(pair)) << 8);
+    let cr = lanes(pairs, |pair| u32::from(u16::from_le_bytes(pair)));
+    bgrx::<E>(luma, spread(cb), spread(cr), out);
+}
+
+#[inline(always)]
+fn i420<const E: usize>(
+    row: &[u8; BLOCK],
+    cb: &[u8; BLOCK / 2],
+    cr: &[u8; BLOCK / 2],
+    out: &mut [u8; 4 * BLOCK],
+) {
+    let luma = lanes(row.as_chunks().0, |[y]: [u8; 1]| u16::from(y));
+    let cb = lanes(cb.as_chunks().0, |[c]: [u8; 1]| u32::from(c) << 8);
+    let cr = lanes(cr.as_chunks().0, |[c]: [u8; 1]| u32::from(c) << 8);
+    bgrx::<E>(luma, spread(cb), spread(cr), out);
 }
 
 #[inline(always)]
@@ -205,23 +225,22 @@ fn spread(words: [u32; BLOCK / 2]) -> [i16; BLOCK] {
 
 #[inline(always)]
 fn bgrx<const E: usize>(
-    luma: &[u16; BLOCK],
-    cb: &[i16; BLOCK],
-    cr: &[i16; BLOCK],
-) -> [u8; 4 * BLOCK] {
+    luma: [u16; BLOCK],
+    cb: [i16; BLOCK],
+    cr: [i16; BLOCK],
+    out: &mut [u8; 4 * BLOCK],
+) {
     let (mut low, mut high) = ([0; BLOCK], [0; BLOCK]);
     for i in 0..BLOCK {
         let [r, g, b] = TO_RGB[E].rgb((luma[i] << LUMA_BITS) as i16, cb[i], cr[i]);
         low[i] = u16::from(b) | u16::from(g) << 8;
         high[i] = u16::from(r) | 0xff00;
     }
-    let mut out = [0; 4 * BLOCK];
     let halves = out.as_chunks_mut::<2>().0;
     for i in 0..BLOCK {
         halves[2 * i] = low[i].to_le_bytes();
         halves[2 * i + 1] = high[i].to_le_bytes();
     }
-    out
 }
 
 /// Rows of samples, luma with [`LUMA_BITS`], chroma less 128 with [`CHROMA_BITS`], as rows of
@@ -268,180 +287,4 @@ pub fn round(samples: &[[i16; BLOCK]], out: &mut [[u8; BLOCK]]) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::frame::Layout;
-    use std::hint::black_box;
-    use std::time::Instant;
-
-    const ENCODINGS: [Encoding; 4] = [
-        Encoding { matrix: Matrix::Bt601, range: Range::Limited },
-        Encoding { matrix: Matrix::Bt601, range: Range::Full },
-        Encoding { matrix: Matrix::Bt709, range: Range::Limited },
-        Encoding { matrix: Matrix::Bt709, range: Range::Full },
-    ];
-
-    /// The definition in real numbers, from the equations of the standards.
-    fn exact(encoding: Encoding, y: f64, cb: f64, cr: f64) -> [f64; 3] {
-        let (kr, kb) = match encoding.matrix {
-            Matrix::Bt601 => (0.299, 0.114),
-            Matrix::Bt709 => (0.2126, 0.0722),
-        };
-        let (y, cb, cr) = match encoding.range {
-            Range::Limited => ((y - 16.0) / 219.0, (cb - 128.0) / 224.0, (cr - 128.0) / 224.0),
-            Range::Full => (y / 255.0, (cb - 128.0) / 255.0, (cr - 128.0) / 255.0),
-        };
-        let r = y + cr * 2.0 * (1.0 - kr);
-        let b = y + cb * 2.0 * (1.0 - kb);
-        let g = (y - kr * r - kb * b) / (1.0 - kr - kb);
-        [r, g, b].map(|channel| (255.0 * channel).clamp(0.0, 255.0))
-    }
-
-    #[test]
-    fn every_colour_is_within_0_6_levels() {
-        for encoding in ENCODINGS {
-            for cb in 0..=255_u16 {
-                for cr in (0..=255).step_by(3).chain([255]) {
-                    let chroma = [cb, cr].map(|c| ((c << CHROMA_BITS) ^ 0x8000) as i16);
-                    for y in (0..=255).step_by(5) {
-                        let found =
-                            TO_RGB[index(encoding)].rgb(y << LUMA_BITS, chroma[0], chroma[1]);
-                        let exact = exact(encoding, f64::from(y), f64::from(cb), f64::from(cr));
-                        for (found, exact) in found.into_iter().zip(exact) {
-                            assert!(
-                                (f64::from(found) - exact).abs() < 0.6,
-                                "{encoding:?} {y} {cb} {cr}"
-                            );
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    fn random_frame(format: PixelFormat, width: u32, height: u32, padding: usize) -> Frame {
-        let stride = format.min_stride(width) + padding;
-        let mut frame = Frame::new(Layout::strided(format, width, height, stride).unwrap());
-        frame.data.fill_with(|| fastrand::u8(..));
-        frame.layout.encoding = ENCODINGS[fastrand::usize(..4)];
-        frame
-    }
-
-    /// The bytes of a pixel's three samples, found singly.
-    fn samples(frame: &Frame, x: usize, y: usize) -> [u8; 3] {
-        let (stride, chroma_stride) = (frame.layout.stride, frame.layout.chroma_stride());
-        let planes = stride * frame.height() as usize;
-        let second = planes + chroma_stride * (frame.height() as usize).div_ceil(2);
-        let row = &frame.data[y * stride..];
-        let pair = x / 2;
-        match frame.layout.format {
-            PixelFormat::Yuyv => [row[2 * x], row[4 * pair + 1], row[4 * pair + 3]],
-            PixelFormat::Uyvy => [row[2 * x + 1], row[4 * pair], row[4 * pair + 2]],
-            PixelFormat::Nv12 => {
-                let chroma = &frame.data[planes + y / 2 * chroma_stride + 2 * pair..];
-                [row[x], chroma[0], chroma[1]]
-            }
-            PixelFormat::I420 => {
-                let at = y / 2 * chroma_stride + pair;
-                [row[x], frame.data[planes + at], frame.data[second + at]]
-            }
-            PixelFormat::Rgb => [row[3 * x], row[3 * x + 1], row[3 * x + 2]],
-            PixelFormat::Bgr => [row[3 * x + 2], row[3 * x + 1], row[3 * x]],
-            PixelFormat::Grey => [row[x]; 3],
-        }
-    }
-
-    #[test]
-    fn rows_of_every_format_and_size_hold_their_pixels() {
-        fastrand::seed(1);
-        for format in PixelFormat::ALL {
-            let is_ycbcr = format.min_stride(1) == 4 || format.min_stride(2) == 2;
-            for (width, height) in [(1, 1), (2, 3), (1, 5), (15, 2), (16, 2), (17, 13), (100, 3)] {
-                let frame = random_frame(format, width, height, fastrand::usize(..9));
-                let mut out = vec![7; 4 * width as usize + 1];
-                for y in 0..height {
-                    row_to_bgrx(&frame, y, &mut out);
-                    for x in 0..width as usize {
-                        let [a, b, c] = samples(&frame, x, y as usize).map(f64::from);
-                        let expected = match is_ycbcr && format != PixelFormat::Grey {
-                            true => exact(frame.layout.encoding, a, b, c),
-                            false => [a, b, c],
-                        };
-                        for channel in 0..3 {
-                            let found = f64::from(out[4 * x + 2 - channel]);
-                            let difference = (found - expected[channel]).abs();
-                            assert!(difference < 0.6, "{format:?} {width}x{height} at {x},{y}");
-                        }
-                        assert_eq!(out[4 * x + 3], 255);
-                    }
-                }
-                assert_eq!(out.last(), Some(&7));
-            }
-        }
-    }
-
-    #[test]
-    fn known_colours() {
-        let convert = |encoding: usize, bytes: [u8; 3]| {
-            let [y, cb, cr] = bytes;
-            let layout = Layout::packed(PixelFormat::Yuyv, 1, 1).unwrap();
-            let mut frame = Frame::new(layout.with_encoding(ENCODINGS[encoding]));
-            frame.data.copy_from_slice(&[y, cb, 99, cr]);
-            let mut out = [0; 4];
-            row_to_bgrx(&frame, 0, &mut out);
-            [out[2], out[1], out[0]]
-        };
-        for encoding in [0, 2] {
-            assert_eq!(convert(encoding, [235, 128, 128]), [255; 3]);
-            assert_eq!(convert(encoding, [16, 128, 128]), [0; 3]);
-            assert_eq!(convert(encoding, [255, 128, 128]), [255; 3]);
-            assert_eq!(convert(encoding, [0, 128, 128]), [0; 3]);
-            assert_eq!(convert(encoding, [126, 128, 128]), [128; 3]);
-        }
-        for encoding in [1, 3] {
-            for grey in 0..=255 {
-                assert_eq!(convert(encoding, [grey, 128, 128]), [grey; 3]);
-            }
-        }
-        // The colour bars of the standards, within the rounding of their bytes.
-        assert_eq!(convert(0, [81, 90, 240]), [254, 0, 0]);
-        assert_eq!(convert(0, [145, 54, 34]), [0, 255, 1]);
-        assert_eq!(convert(0, [41, 240, 110]), [0, 0, 255]);
-        assert_eq!(convert(2, [63, 102, 240]), [255, 1, 0]);
-        assert_eq!(convert(2, [173, 42, 26]), [0, 255, 1]);
-        assert_eq!(convert(2, [32, 240, 118]), [1, 0, 255]);
-        assert_eq!(convert(1, [76, 85, 255]), [254, 0, 0]);
-    }
-
-    #[test]
-    #[ignore = "a measurement: cargo test --release -- --ignored --nocapture pace_of_rows"]
-    fn pace_of_rows() {
-        fastrand::seed(2);
-        let (width, height) = (1280, 720);
-        for format in PixelFormat::ALL {
-            let frame = random_frame(format, width, height, 0);
-            let mut picture = vec![0; (4 * width * height) as usize];
-            let (from, mut to) = (vec![1_u8; frame.data.len() + picture.len()], Vec::new());
-            let (mut rows, mut copy) = (f64::MAX, f64::MAX);
-            for _ in 0..100 {
-                let start = Instant::now();
-                for (y, out) in (0..height).zip(picture.chunks_exact_mut(4 * width as usize)) {
-                    row_to_bgrx(black_box(&frame), y, out);
-                }
-                black_box(&picture);
-                rows = rows.min(start.elapsed().as_secs_f64());
-                let start = Instant::now();
-                to.clear();
-                to.extend_from_slice(black_box(&from));
-                black_box(&to);
-                copy = copy.min(start.elapsed().as_secs_f64());
-            }
-            println!(
-                "{format:?}: {:.3} ns/pixel, {:.2} times the copy of its {:.1} MB",
-                rows * 1e9 / f64::from(width * height),
-                rows / copy,
-                from.len() as f64 / 1e6
-            );
-        }
-    }
-}
+mod tests;

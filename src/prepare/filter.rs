@@ -171,6 +171,15 @@ impl Weights {
 
     /// Filters the bytes of the rows `span`, `stride` apart, into `out`, with [`LUMA_BITS`].
     fn down_columns(&mut self, bytes: &[u8], stride: usize, span: &Span, out: &mut [u16]) {
+        let length = out.len();
+        let row = |y: u32| &bytes[y as usize * stride..][..length];
+        let first = row(span.start);
+        if span.start == span.end {
+            for (out, byte) in out.iter_mut().zip(first) {
+                *out = u16::from(*byte) << LUMA_BITS;
+            }
+            return;
+        }
         if span.inner() > MAX_INNER {
             for (x, out) in out.iter_mut().enumerate() {
                 *out = column(&bytes[x..], stride, span);
@@ -178,41 +187,42 @@ impl Weights {
             return;
         }
         self.set(span);
-        let (blocks, rest) = out.as_chunks_mut::<LANES>();
-        let done = blocks.len() * LANES;
-        for (index, out) in blocks.iter_mut().enumerate() {
-            *out = self.block(&bytes[index * LANES..], stride, span);
+        out.fill(0);
+        let mut y = span.start + 1;
+        while y + 1 < span.end {
+            add([row(y), row(y + 1)], out);
+            y += 2;
         }
-        for (x, out) in rest.iter_mut().enumerate() {
-            [*out] = self.block(&bytes[done + x..], stride, span);
+        if y < span.end {
+            add([row(y)], out);
+        }
+        let rows = first.chunks(LANES).zip(row(span.end).chunks(LANES));
+        for (out, (first, last)) in out.chunks_mut(LANES).zip(rows) {
+            self.combine(first, last, out);
         }
     }
 
+    /// Turns the sum of the inner bytes into the weighted mean of all.
     #[inline(always)]
-    fn block<const N: usize>(&self, bytes: &[u8], stride: usize, span: &Span) -> [u16; N] {
-        let row = |y: u32| &bytes[y as usize * stride..][..N];
-        let mut out = [0; N];
-        let first = row(span.start);
-        if span.start == span.end {
-            for i in 0..N {
-                out[i] = u16::from(first[i]) << LUMA_BITS;
-            }
-            return out;
-        }
-        let mut sum = [0_u16; N];
-        for y in span.start + 1..span.end {
-            for (sum, byte) in sum.iter_mut().zip(row(y)) {
-                *sum += u16::from(*byte);
-            }
-        }
-        let last = row(span.end);
-        for i in 0..N {
-            out[i] = mul_high(u16::from(first[i]) << 8, self.first[i])
-                + mul_high(u16::from(last[i]) << 8, self.last[i])
-                + mul_high(sum[i] << self.shift, self.middle[i])
+    fn combine(&self, first: &[u8], last: &[u8], sum: &mut [u16]) {
+        let outer = first.iter().zip(&self.first).zip(last.iter().zip(&self.last));
+        let inner = sum.iter_mut().zip(&self.middle);
+        for ((sum, middle), ((first, first_weight), (last, last_weight))) in inner.zip(outer) {
+            *sum = mul_high(u16::from(*first) << 8, *first_weight)
+                + mul_high(u16::from(*last) << 8, *last_weight)
+                + mul_high(*sum << self.shift, *middle)
                 + self.bias;
         }
-        out
+    }
+}
+
+/// Adds rows of bytes up.
+fn add<const N: usize>(rows: [&[u8]; N], sums: &mut [u16]) {
+    let rows = rows.map(|row| &row[..sums.len()]);
+    for (x, sum) in sums.iter_mut().enumerate() {
+        for row in rows {
+            *sum += u16::from(row[x]);
+        }
     }
 }
 
