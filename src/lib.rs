@@ -2,6 +2,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod atomic;
 pub mod camera;
 pub mod compose;
 pub mod config;
