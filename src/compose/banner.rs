@@ -21,7 +21,7 @@ pub struct Banner {
     pub layer: Layer,
     title: String,
     detail: String,
-    drawn: Option<(String, String, Size)>,
+    drawn: Option<(String, String, Size, u32)>,
 }
 
 impl Banner {
@@ -31,27 +31,32 @@ impl Banner {
         self.drawn = None;
     }
 
-    /// Draws the words for what is shown over a picture of `size`. False when there are words
-    /// but no room for them.
-    pub fn draw(&mut self, size: Size, shown: &Shown, paused: bool) -> bool {
+    /// Draws the words for what is shown over a picture of `size` whose lowest `below` rows are
+    /// taken. False when there are words but no room for them.
+    pub fn draw(&mut self, size: Size, below: u32, shown: &Shown, paused: bool) -> bool {
         let Some(color) = self.write(shown, paused) else {
             self.hide();
             return true;
         };
-        let Some(face) = Face::to_fit(TITLE, size.width * 9 / 10, size.height / 5) else {
+        // Who pauses wants to look at the picture: that banner leaves the middle free.
+        let aside = matches!(shown, Shown::Live { .. });
+        let face =
+            Face::to_fit(TITLE, size.width * 9 / 10, size.height / if aside { 8 } else { 5 });
+        let Some(face) = face else {
             self.hide();
             return false;
         };
-        let same = |(title, detail, drawn): &(String, String, Size)| {
-            (title, detail, *drawn) == (&self.title, &self.detail, size)
+        let same = |(title, detail, drawn, under): &(String, String, Size, u32)| {
+            (title, detail, *drawn, *under) == (&self.title, &self.detail, size, below)
         };
         if self.drawn.as_ref().is_some_and(same) {
             return true;
         }
-        let (title, detail, drawn) = self.drawn.get_or_insert((String::new(), String::new(), size));
+        let (title, detail, drawn, under) =
+            self.drawn.get_or_insert((String::new(), String::new(), size, below));
         title.clone_from(&self.title);
         detail.clone_from(&self.detail);
-        *drawn = size;
+        (*drawn, *under) = (size, below);
 
         let small = Face::of_height(size.height / 20);
         let (cell, line) = (face.cell(), small.cell());
@@ -78,8 +83,7 @@ impl Banner {
         }
         self.layer.x = (size.width - picture.width()) / 2;
         let above = size.height - picture.height();
-        // Who pauses wants to look at the picture: its banner leaves the middle free.
-        self.layer.y = if matches!(shown, Shown::Live { .. }) { above / 8 } else { above / 2 };
+        self.layer.y = if aside { above.saturating_sub(below + gap) } else { above / 2 };
         true
     }
 
@@ -150,7 +154,7 @@ mod tests {
             for height in [1, 20, 30, 48, 240, 1080] {
                 let size = Size { width, height };
                 let shown = Shown::NoModel { reason: &long };
-                let drawn = banner.draw(size, &shown, false);
+                let drawn = banner.draw(size, 0, &shown, false);
                 assert_eq!(drawn, width >= 54 && height >= 30, "{width}x{height}");
                 let picture = &banner.layer.picture;
                 if drawn {

@@ -136,7 +136,7 @@ impl Compositor {
             }
             _ => self.legend.hide(),
         }
-        self.banner.draw(size, &scene.shown, settings.paused)
+        self.banner.draw(size, below, &scene.shown, settings.paused)
     }
 
     fn begin(&mut self, frame: &Frame, scene: &Scene, size: Size) -> Panels {

@@ -225,13 +225,7 @@ fn views_as_ascii() {
     assert_eq!(show(&bare(View::Mask), Some((8, 3))), ["  aaab  ", "   abb  ", " a    b "]);
     assert_eq!(
         show(&bare(View::SideBySide), Some((13, 5))),
-        [
-            "             ",
-            "......  aaab ",
-            "......   abb ",
-            "...... a    b",
-            "             "
-        ]
+        ["             ", "......  aaab ", "......   abb ", "...... a    b", "             "]
     );
 }
 

@@ -10,10 +10,10 @@ use embedded_graphics::primitives::Rectangle;
 use std::fmt::Write;
 
 const FRESH: Rgb888 = Rgb888::new(80, 255, 80);
-/// Places the mark goes through, as wide as two characters in all.
-const PLACES: u64 = 4;
-/// Characters that the mark and the space after it take.
-const MARK: usize = 3;
+/// Places the mark goes through, each as wide as a character.
+const PLACES: u64 = 3;
+/// Characters that the places and the space after them take.
+const MARK: usize = 4;
 const MAX_LINES: u32 = 3;
 
 #[derive(Default)]
@@ -73,17 +73,13 @@ impl StatusBar {
         self.layer.y = size.height - height;
         let picture = &mut self.layer.picture;
         picture.reset(size.width, height);
-        let side = (cell.width / 2).max(2);
-        let track = Rectangle::new(
-            Point::new(1, (1 + cell.height / 2 - side / 2) as i32),
-            Size2::new(side * PLACES as u32, side),
-        );
+        let (mark, width) = (Size2::new(cell.width, cell.height * 3 / 4), cell.width as i32);
         if let Some(place) = beat {
-            let at = track.top_left + Point::new((place as u32 * side) as i32, 0);
-            let Ok(()) = picture.fill_solid(&Rectangle::new(at, Size2::new_equal(side)), FRESH);
+            let corner = Point::new(1 + place as i32 * width, 1 + (cell.height / 8) as i32);
+            let Ok(()) = picture.fill_solid(&Rectangle::new(corner, mark), FRESH);
         } else {
-            let middle = Point::new(0, side as i32 / 2);
-            let line = Rectangle::new(track.top_left + middle, Size2::new(track.size.width, 1));
+            let corner = Point::new(1, 1 + (cell.height / 2) as i32);
+            let line = Rectangle::new(corner, Size2::new(PLACES as u32 * cell.width, 1));
             let Ok(()) = picture.fill_solid(&line, GREY);
         }
         for (line, text) in self.text.lines().enumerate() {
@@ -129,7 +125,8 @@ impl StatusBar {
 
 type Size2 = embedded_graphics::geometry::Size;
 
-/// Items, two spaces between them, in lines of a width.
+/// Items, two spaces between them, in lines of a width. An item that does not fit on the last
+/// line is left out, and all after it: half a number would be a wrong one.
 struct Lines<'a> {
     text: &'a mut String,
     columns: usize,
@@ -142,20 +139,22 @@ struct Lines<'a> {
 impl Lines<'_> {
     fn add(&mut self, item: &str) {
         let gap = if self.first { 0 } else { 2 };
-        let length = item.chars().count();
-        if !self.first && self.used + gap + length > self.columns && self.left > 1 {
-            self.text.push('\n');
-            self.left -= 1;
-            self.used = text::push(self.text, item, self.columns);
-            return;
-        }
-        if self.used + gap < self.columns {
+        let fits = self.used + gap + item.chars().count() <= self.columns;
+        if self.first || fits {
             self.text.push_str(&"  "[..gap]);
             self.used += gap;
-            self.used += text::push(self.text, item, self.columns - self.used);
+            self.used += text::push(self.text, item, self.columns.saturating_sub(self.used));
+            self.first = false;
+        } else if self.left > 1 {
+            self.text.push('\n');
+            (self.left, self.used, self.first) = (self.left - 1, 0, true);
+            self.add(item);
+        } else {
+            if self.used < self.columns {
+                self.text.push(text::CUT);
+            }
+            self.used = self.columns;
         }
-        // What does not fit on the last line is left out from here on.
-        self.first = false;
     }
 }
 
@@ -189,9 +188,10 @@ mod tests {
             bar(40, 3),
             "25.0 fps  age 45 ms  dropped 7\nprepare 1.3  network 1.3  selfie  ?"
         );
-        assert_eq!(bar(40, 1), "25.0 fps  age 45 ms  dropped 7  prep~");
-        assert_eq!(bar(16, 2), "25.0 fps\nage 45 ms  drop~");
-        assert_eq!(bar(8, 1), "25.0~");
+        assert_eq!(bar(40, 1), "25.0 fps  age 45 ms  dropped 7~");
+        assert_eq!(bar(16, 2), "25.0 fps\nage 45 ms~");
+        assert_eq!(bar(12, 1), "25.0 fps");
+        assert_eq!(bar(9, 1), "25.0~");
     }
 
     #[test]
@@ -207,6 +207,6 @@ mod tests {
             seen.push(beats.count(&live).unwrap());
             assert_eq!(beats.count(&Shown::Stale { frame, age }), None);
         }
-        assert_eq!(seen, [1, 1, 2, 3, 3, 0]);
+        assert_eq!(seen, [1, 1, 2, 0, 0, 1]);
     }
 }

@@ -13,7 +13,7 @@ pub const WHITE: Rgb888 = Rgb888::new(255, 255, 255);
 pub const GREY: Rgb888 = Rgb888::new(160, 160, 160);
 
 /// Stands at the end of a text that was cut.
-const CUT: char = '~';
+pub const CUT: char = '~';
 
 const FONTS: [&MonoFont<'static>; 6] =
     [&FONT_4X6, &FONT_5X8, &FONT_6X10, &FONT_7X13, &FONT_9X15, &FONT_10X20];
@@ -107,7 +107,11 @@ pub fn push(line: &mut String, text: &str, characters: usize) -> usize {
 }
 
 fn drawable(character: char) -> char {
-    if matches!(character, ' '..='~' | '\u{a1}'..='\u{ff}') { character } else { '?' }
+    match character {
+        ' '..='~' | '\u{a1}'..='\u{ff}' => character,
+        _ if character.is_whitespace() => ' ',
+        _ => '?',
+    }
 }
 
 /// Appends `text` in lines of at most `characters`, broken at spaces where it can be; what goes
@@ -156,7 +160,7 @@ mod tests {
         assert_eq!(pushed("person", 5), "pers~");
         assert_eq!(pushed("person", 1), "~");
         assert_eq!(pushed("person", 0), "");
-        assert_eq!(pushed("Straße 猫\n\u{7f}\u{a0}", 20), "Straße ????");
+        assert_eq!(pushed("Straße 猫\n\u{7f}\u{a0}", 20), "Straße ? ? ");
     }
 
     #[test]
