@@ -1,3 +1,156 @@
 //! Frame and labels -> picture.
+//!
+//! A [`Scene`] says what is shown, a [`Compositor`] turns it into rows of a picture. Each row
+//! is put together in a buffer that stays in the cache (video, mask, then text) and handed out
+//! once, so that displays whose memory is slow are written to exactly once.
 
+mod banner;
+mod compositor;
+mod legend;
 pub mod palette;
+mod picture;
+mod scale;
+mod status;
+mod text;
+mod tint;
+
+#[cfg(test)]
+mod cost;
+#[cfg(test)]
+mod golden;
+
+pub use compositor::Compositor;
+
+use crate::config::card::Class;
+use crate::decode::LabelMap;
+use crate::frame::Frame;
+use std::time::Duration;
+
+/// What there is to see. Only [`Shown::Live`] has labels: a mask that is too old, or whose
+/// frame is gone, cannot be drawn.
+#[derive(Clone, Copy, Debug)]
+pub enum Shown<'a> {
+    /// Nothing came yet.
+    Starting,
+    /// A frame with the labels computed from it.
+    Live {
+        frame: &'a Frame,
+        /// Ids for the whole frame. Of another size than the frame, they are spread over it.
+        labels: &'a LabelMap,
+        /// Percent of the pixels by class id; missing ones count as 0.
+        shares: &'a [f32],
+        /// Time since the frame was captured.
+        age: Duration,
+    },
+    /// The newest result is too old: its frame goes grey, without a mask.
+    Stale { frame: &'a Frame, age: Duration },
+    /// The camera is gone.
+    NoSignal { camera: &'a str, cause: &'a str },
+    /// There is no network to run.
+    NoModel { reason: &'a str },
+}
+
+impl<'a> Shown<'a> {
+    fn frame(&self) -> Option<&'a Frame> {
+        match self {
+            Shown::Live { frame, .. } | Shown::Stale { frame, .. } => Some(frame),
+            _ => None,
+        }
+    }
+
+    fn age(&self) -> Option<Duration> {
+        match self {
+            Shown::Live { age, .. } | Shown::Stale { age, .. } => Some(*age),
+            _ => None,
+        }
+    }
+}
+
+/// Which pictures are shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum View {
+    /// The mask over the video.
+    #[default]
+    Overlay,
+    /// The mask alone.
+    Mask,
+    /// The video left, the mask right.
+    SideBySide,
+}
+
+impl View {
+    pub const ALL: [View; 3] = [View::Overlay, View::Mask, View::SideBySide];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            View::Overlay => "overlay",
+            View::Mask => "mask",
+            View::SideBySide => "side-by-side",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<View> {
+        View::ALL.into_iter().find(|view| view.name() == name)
+    }
+
+    /// The next one, after the last the first.
+    pub fn next(self) -> View {
+        let at = View::ALL.iter().position(|view| *view == self).unwrap_or(0);
+        View::ALL[(at + 1) % View::ALL.len()]
+    }
+}
+
+/// What the user chose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    pub view: View,
+    /// How much the mask covers the video: 0 nothing, 255 all.
+    pub alpha: u8,
+    pub legend: bool,
+    /// The status bar.
+    pub status: bool,
+    /// This class alone.
+    pub only: Option<u8>,
+    pub paused: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            view: View::default(),
+            alpha: 128,
+            legend: true,
+            status: true,
+            only: None,
+            paused: false,
+        }
+    }
+}
+
+/// The time one stage took.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Stage {
+    pub name: &'static str,
+    pub milliseconds: f32,
+}
+
+/// What the status bar says beside the age of the mask.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Status {
+    pub model: String,
+    pub camera: String,
+    /// In the order of the way.
+    pub stages: Vec<Stage>,
+    pub frames_per_second: f32,
+    /// Frames that were captured and not shown.
+    pub dropped: u64,
+}
+
+/// All that makes a picture.
+#[derive(Clone, Copy, Debug)]
+pub struct Scene<'a> {
+    pub shown: Shown<'a>,
+    pub classes: &'a [Class],
+    pub status: &'a Status,
+    pub settings: &'a Settings,
+}

@@ -1,6 +1,13 @@
 //! Where pictures go.
 
-use crate::config::uri::UriError;
+mod ansi;
+mod null;
+mod png;
+mod terminal;
+#[cfg(feature = "window")]
+mod window;
+
+use crate::config::uri::{Uri, UriError};
 use thiserror::Error;
 
 /// Width and height in pixels.
@@ -30,12 +37,31 @@ pub enum Key {
     Quit,
 }
 
+impl Key {
+    /// The key that types `character`; escape is a character too.
+    pub fn from_char(character: char) -> Option<Key> {
+        Some(match character.to_ascii_lowercase() {
+            'v' => Key::View,
+            '+' | '=' => Key::MoreAlpha,
+            '-' | '_' => Key::LessAlpha,
+            'l' => Key::Legend,
+            'c' => Key::Class,
+            ' ' => Key::Pause,
+            's' => Key::Snapshot,
+            'q' | '\u{1b}' => Key::Quit,
+            _ => return None,
+        })
+    }
+}
+
 #[derive(Debug, Error)]
 pub enum DisplayError {
     #[error("{display}: {cause}")]
     Io { display: String, cause: std::io::Error },
     #[error("{display}: {message}")]
     Failed { display: String, message: String },
+    #[error(transparent)]
+    Write(#[from] crate::atomic::WriteError),
     #[error(transparent)]
     Uri(#[from] UriError),
 }
@@ -57,5 +83,102 @@ pub trait Display {
     /// The next key pressed since, without waiting.
     fn key(&mut self) -> Option<Key> {
         None
+    }
+
+    /// Brings to its end what was held back: to be called after the last picture, so that an
+    /// error can be told. Dropping the display does the same in silence.
+    fn finish(&mut self) -> Result<(), DisplayError> {
+        Ok(())
+    }
+}
+
+/// Opens the display that `uri` names:
+/// * `png:DIR?last=N&every=SECONDS&prefix=frame-` writes files `DIR/frame-000042.png`,
+/// * `terminal:` draws with half blocks on the terminal that standard output is,
+/// * `window:` opens a desktop window (cargo feature `window`),
+/// * `null:?size=800x480` shows nothing; without a size it takes pictures of any.
+pub fn open(uri: &str) -> Result<Box<dyn Display>, DisplayError> {
+    const KINDS: [&str; 4] = ["png", "terminal", "window", "null"];
+    let uri = Uri::parse(uri, "display", &KINDS, "png:segcam-out")?;
+    Ok(match uri.scheme.as_str() {
+        "png" => Box::new(png::Png::open(uri)?),
+        "terminal" => Box::new(terminal::Terminal::open(uri)?),
+        "null" => Box::new(null::Null::open(uri)?),
+        _ => open_window(uri)?,
+    })
+}
+
+#[cfg(feature = "window")]
+fn open_window(uri: Uri) -> Result<Box<dyn Display>, DisplayError> {
+    Ok(Box::new(window::Window::open(uri)?))
+}
+
+#[cfg(not(feature = "window"))]
+fn open_window(uri: Uri) -> Result<Box<dyn Display>, DisplayError> {
+    Err(DisplayError::Failed {
+        display: uri.text().to_owned(),
+        message: "this segcam was built without windows; build it with `cargo build --release \
+                  --features window` (needs libsdl2-dev), or take terminal: or png:DIR"
+            .to_owned(),
+    })
+}
+
+/// Refuses a path where a kind of display has none.
+fn no_path(uri: &Uri) -> Result<(), DisplayError> {
+    if uri.path.is_empty() {
+        return Ok(());
+    }
+    let message = format!("takes no path; write {}:", uri.scheme);
+    Err(DisplayError::Failed { display: uri.text().to_owned(), message })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Shows a picture of one colour (blue, green, red, unused).
+    pub fn show(display: &mut dyn Display, size: (u32, u32), color: [u8; 4], sequence: u64) {
+        let (width, height) = size;
+        display.begin(Size { width, height }).unwrap();
+        let row = color.repeat(width as usize);
+        for y in 0..height {
+            display.write_row(y, &row);
+        }
+        display.present(sequence).unwrap();
+    }
+
+    fn refused(uri: &str) -> String {
+        match open(uri) {
+            Ok(_) => panic!("{uri} was opened"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn wrong_uris_say_what_would_be_right() {
+        assert!(refused("segcam-out").contains("such as \"png:segcam-out\""));
+        assert!(refused("pgn:x").contains("did you mean \"png:\"?"));
+        assert!(refused("png:").contains("write png:segcam-out"));
+        assert!(refused("png:/tmp?lats=3").contains("did you mean \"last\"?"));
+        assert!(refused("png:/tmp?last=0").contains("last=0 is not a number from 1"));
+        assert!(refused("png:/tmp?every=-1").contains("every=-1 is not a number from 0"));
+        assert!(refused("png:/tmp?prefix=a/b").contains("prefix=a/b is not"));
+        assert!(refused("null:?size=800").contains("size=800 is not"));
+        assert!(refused("null:?size=0x5").contains("size=0x5 is not"));
+        assert!(refused("null:x").contains("takes no path; write null:"));
+    }
+
+    #[test]
+    #[cfg(not(feature = "window"))]
+    fn without_the_feature_a_window_says_how_to_get_one() {
+        assert!(refused("window:").contains("cargo build --release --features window"));
+    }
+
+    #[test]
+    fn keys_are_what_they_type() {
+        assert_eq!(Key::from_char('V'), Some(Key::View));
+        assert_eq!(Key::from_char('='), Some(Key::MoreAlpha));
+        assert_eq!(Key::from_char('\u{1b}'), Some(Key::Quit));
+        assert_eq!(Key::from_char('x'), None);
     }
 }

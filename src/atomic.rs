@@ -1,0 +1,102 @@
+//! Files that are there whole or not at all.
+
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// A file that could not be written; what was there before is unharmed.
+#[derive(Debug, Error)]
+#[error("{}: cannot be written: {cause}{}", path.display(), remedy(cause))]
+pub struct WriteError {
+    pub path: PathBuf,
+    pub cause: io::Error,
+}
+
+fn remedy(cause: &io::Error) -> &'static str {
+    match cause.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "; make room or choose another place",
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            "; choose a folder that you may write to"
+        }
+        ErrorKind::NotFound => "; make its folder first",
+        ErrorKind::IsADirectory => "; choose another name",
+        _ => "",
+    }
+}
+
+/// Writes `bytes` to a temporary name beside `path`, syncs, and renames; leaves nothing behind
+/// when it fails.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
+    let failed = |cause| WriteError { path: path.to_owned(), cause };
+    let Some(name) = path.file_name() else {
+        return Err(failed(io::Error::from(ErrorKind::IsADirectory)));
+    };
+    // The process id keeps two of us apart.
+    let mut temporary = OsString::from(".");
+    temporary.push(name);
+    temporary.push(format!(".{}.tmp", std::process::id()));
+    let temporary = path.with_file_name(temporary);
+    let written = fill(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path));
+    if let Err(cause) = written {
+        // It may not even have come to be.
+        let _ = std::fs::remove_file(&temporary);
+        return Err(failed(cause));
+    }
+    sync_folder(path);
+    Ok(())
+}
+
+fn fill(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Makes the new name last. Some file systems cannot; the file itself is safe then, too.
+fn sync_folder(path: &Path) {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Ok(folder) = File::open(folder.unwrap_or(Path::new("."))) {
+        let _ = folder.sync_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        write(&path, b"longer text").unwrap();
+        write(&path, b"new").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"new");
+        assert_eq!(folder.path().read_dir().unwrap().count(), 1);
+    }
+
+    #[test]
+    fn failures_name_the_file_and_leave_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("no/a.txt");
+        let error = write(&missing, b"x").unwrap_err().to_string();
+        assert!(error.contains("no/a.txt: cannot be written: No such file"), "{error}");
+        assert!(error.ends_with("; make its folder first"), "{error}");
+        // A folder in its place makes the rename fail.
+        let taken = folder.path().join("taken");
+        std::fs::create_dir_all(taken.join("inside")).unwrap();
+        assert!(write(&taken, b"x").is_err());
+        assert_eq!(folder.path().read_dir().unwrap().count(), 1);
+        assert!(write(Path::new("/"), b"x").is_err());
+    }
+
+    #[test]
+    fn a_full_disk_is_said() {
+        // Writing to this device always finds the disk full; its folder takes no other file.
+        let mut full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let cause = full.write_all(b"x").unwrap_err();
+        let error = WriteError { path: "a.png".into(), cause }.to_string();
+        assert!(error.ends_with("make room or choose another place"), "{error}");
+    }
+}
