@@ -1,5 +1,9 @@
 //! Where frames come from.
 
+mod picture;
+
+pub use picture::{read_image, read_mask};
+
 use crate::config::uri::UriError;
 use crate::frame::{Frame, LayoutError};
 use std::time::Duration;
@@ -46,3 +50,5 @@ pub trait Camera: Send {
     /// Opens a lost source again.
     fn reopen(&mut self) -> Result<(), CameraError>;
 }
+
+pub fn open(_uri: &str) -> Result<Box<dyn Camera>, CameraError> { Err(CameraError::Failed{source_name:"x".into(), message:"temporary".into()}) }

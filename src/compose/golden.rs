@@ -46,7 +46,7 @@ pub fn labels(width: u32, height: u32) -> LabelMap {
 
 pub fn shares(labels: &LabelMap) -> Vec<f32> {
     let count = |id| labels.ids.iter().filter(|found| **found == id).count();
-    (0..4).map(|id| 100.0 * count(id) as f32 / labels.ids.len() as f32).collect()
+    (0..4).map(|id| count(id) as f32 / labels.ids.len() as f32).collect()
 }
 
 pub fn classes() -> Vec<Class> {

@@ -34,7 +34,7 @@ impl Legend {
     }
 
     /// Draws the legend for a picture of `size` whose lowest `below` rows are taken. `shares`
-    /// are percent by class id; `only` is listed alone.
+    /// go from 0 to 1, by class id; `only` is listed alone.
     pub fn draw(
         &mut self,
         size: Size,
@@ -63,7 +63,7 @@ impl Legend {
                 self.text.push(' ');
             }
             // Writing to a string cannot fail.
-            let _ = writeln!(self.text, "{:>6.1}%", share(*id));
+            let _ = writeln!(self.text, "{:>6.1}%", 100.0 * share(*id));
         }
         let same = |(text, drawn, ids): &(String, Size, Vec<u8>)| {
             (text, *drawn, ids) == (&self.text, size, &self.ids)
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn few_classes_are_all_listed_many_only_when_they_occur() {
-        let shares = [12.34, 0.0, 87.66];
+        let shares = [0.1234, 0.0, 0.8766];
         assert_eq!(
             lines((320, 240), &classes(3), &shares, None),
             ["class 0  12.3%", "class 1   0.0%", "class 2  87.7%"]
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn too_many_are_cut_to_the_largest() {
-        let shares: Vec<f32> = (0..150).map(|id| id as f32 / 10.0).collect();
+        let shares: Vec<f32> = (0..150).map(|id| id as f32 / 1000.0).collect();
         let lines = lines((320, 60), &classes(150), &shares, None);
         assert_eq!(lines.len(), 7);
         assert_eq!(lines[0], "class 143  14.3%");
@@ -173,9 +173,9 @@ mod tests {
     fn long_names_are_cut_and_without_room_there_is_none() {
         let mut classes = classes(1);
         classes[0].name = "a very long name of a class that nobody can read".into();
-        assert_eq!(lines((160, 120), &classes, &[5.0], None), ["a very lo~   5.0%"]);
+        assert_eq!(lines((160, 120), &classes, &[0.05], None), ["a very lo~   5.0%"]);
         for size in [(64, 48), (1, 11), (11, 11)] {
-            assert_eq!(lines(size, &classes, &[5.0], None), [""; 0]);
+            assert_eq!(lines(size, &classes, &[0.05], None), [""; 0]);
         }
         assert_eq!(lines((160, 120), &[], &[], None), [""; 0]);
     }

@@ -37,7 +37,7 @@ pub enum Shown<'a> {
         frame: &'a Frame,
         /// Ids for the whole frame. Of another size than the frame, they are spread over it.
         labels: &'a LabelMap,
-        /// Percent of the pixels by class id; missing ones count as 0.
+        /// Share of the labelled pixels by class id, 0 to 1; missing ones count as 0.
         shares: &'a [f32],
         /// Time since the frame was captured.
         age: Duration,

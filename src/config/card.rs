@@ -95,7 +95,7 @@ pub struct Output {
     pub kind: Option<Kind>,
     /// Which of the network's outputs.
     pub index: usize,
-    /// For `probability`.
+    /// For `probability`, 0 to 1; an output of bytes has 255 steps for that.
     pub threshold: f32,
 }
 

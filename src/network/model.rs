@@ -321,7 +321,12 @@ fn output_spec(
     if height == 0 || width == 0 {
         return Err(error(&port.describe(), "at least one pixel"));
     }
-    let threshold = card.output.threshold;
+    // Bytes stand for 0 to 1.
+    let threshold = match port.element {
+        DatumType::U8 => 255.0 * card.output.threshold,
+        DatumType::I8 => 255.0 * card.output.threshold - 128.0,
+        _ => card.output.threshold,
+    };
     Ok(OutputSpec { index, kind, axes, channels, height, width, threshold })
 }
 
