@@ -51,6 +51,21 @@ pub enum Shown<'a> {
 }
 
 impl<'a> Shown<'a> {
+    /// A result that is `age` old: live, or stale when that is more than `stale_after`.
+    pub fn by_age(
+        frame: &'a Frame,
+        labels: &'a LabelMap,
+        shares: &'a [f32],
+        age: Duration,
+        stale_after: Duration,
+    ) -> Shown<'a> {
+        if age > stale_after {
+            Shown::Stale { frame, age }
+        } else {
+            Shown::Live { frame, labels, shares, age }
+        }
+    }
+
     fn frame(&self) -> Option<&'a Frame> {
         match self {
             Shown::Live { frame, .. } | Shown::Stale { frame, .. } => Some(frame),
@@ -153,4 +168,27 @@ pub struct Scene<'a> {
     pub classes: &'a [Class],
     pub status: &'a Status,
     pub settings: &'a Settings,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_goes_stale_after_its_time() {
+        let (frame, labels) = (golden::frame(1, 1), LabelMap::default());
+        let limit = Duration::from_millis(500);
+        let by_age = |age| Shown::by_age(&frame, &labels, &[], Duration::from_millis(age), limit);
+        assert!(matches!(by_age(500), Shown::Live { .. }));
+        assert!(matches!(by_age(501), Shown::Stale { .. }));
+    }
+
+    #[test]
+    fn views_go_round_and_have_names() {
+        for view in View::ALL {
+            assert_eq!(View::from_name(view.name()), Some(view));
+            assert_eq!(view.next().next().next(), view);
+        }
+        assert_eq!(View::from_name("mosaic"), None);
+    }
 }

@@ -26,7 +26,7 @@ impl Terminal {
     pub fn open(uri: Uri) -> Result<Terminal, DisplayError> {
         no_path(&uri)?;
         let failed = |message: &str| {
-            let display = "terminal:".to_owned();
+            let display = "terminal".to_owned();
             Err(DisplayError::Failed { display, message: message.to_owned() })
         };
         uri.finish()?;
@@ -81,7 +81,7 @@ fn send(text: &[u8]) -> io::Result<()> {
 }
 
 fn io_error(cause: io::Error) -> DisplayError {
-    DisplayError::Io { display: "terminal:".to_owned(), cause }
+    DisplayError::Io { display: "terminal".to_owned(), cause }
 }
 
 impl Display for Terminal {
@@ -196,7 +196,7 @@ mod tests {
     fn without_a_terminal_it_says_so() {
         let program = std::env::current_exe().unwrap();
         let line = [&[program.to_str().unwrap()], &CHILD[..]].concat();
-        assert!(run(&line, "").contains("terminal:: standard output is no terminal"));
+        assert!(run(&line, "").contains("terminal: standard output is no terminal"));
     }
 
     #[test]

@@ -18,8 +18,19 @@ impl Window {
     pub fn open(uri: Uri) -> Result<Window, DisplayError> {
         no_path(&uri)?;
         uri.finish()?;
+        // Without a desktop SDL may choose a driver that shows nothing.
+        let named = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        if !["DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"].into_iter().any(named) {
+            return Err(no_desktop());
+        }
         Ok(Window { shown: None })
     }
+}
+
+fn no_desktop() -> DisplayError {
+    let message =
+        "there is no desktop to open a window on (see DISPLAY); take terminal: or png:DIR";
+    DisplayError::Failed { display: "window".to_owned(), message: message.to_owned() }
 }
 
 impl Display for Window {
@@ -44,10 +55,7 @@ impl Display for Window {
         let opened = catch_unwind(AssertUnwindSafe(|| window.update(&display)));
         std::panic::set_hook(hook);
         if opened.is_err() {
-            let message =
-                "there is no desktop to open a window on (see DISPLAY); take terminal: or png:DIR";
-            let display = "window:".to_owned();
-            return Err(DisplayError::Failed { display, message: message.to_owned() });
+            return Err(no_desktop());
         }
         self.shown = Some((window, display));
         Ok(())
@@ -79,10 +87,54 @@ impl Display for Window {
             SimulatorEvent::KeyDown { keycode: Keycode::KpPlus, .. } => Some(Key::MoreAlpha),
             SimulatorEvent::KeyDown { keycode: Keycode::KpMinus, .. } => Some(Key::LessAlpha),
             // Printable keys have the codes of their characters.
-            SimulatorEvent::KeyDown { keycode, .. } => {
-                u32::try_from(keycode as i32).ok().and_then(char::from_u32).and_then(Key::from_char)
-            }
+            SimulatorEvent::KeyDown { keycode, .. } => u32::try_from(i32::from(keycode))
+                .ok()
+                .and_then(char::from_u32)
+                .and_then(Key::from_char),
             _ => None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::display::{open, tests::show};
+    use std::process::Command;
+
+    /// Runs in a process of its own, because SDL reads its environment once.
+    #[test]
+    #[ignore = "is started by other tests"]
+    fn child() {
+        let mut display = open("window:").unwrap();
+        let size = crate::display::Size { width: 64, height: 48 };
+        if let Err(error) = display.begin(size) {
+            println!("{error}");
+            return;
+        }
+        for (sequence, width) in [64, 64, 32, 64].into_iter().enumerate() {
+            show(display.as_mut(), (width, 48), [0, 0, 255, 0], sequence as u64);
+            assert_eq!(display.key(), None);
+        }
+        println!("shown");
+    }
+
+    fn run(driver: &str) -> String {
+        let out = Command::new(std::env::current_exe().unwrap())
+            .args(["display::window::tests::child", "--exact", "--ignored", "--nocapture"])
+            .env("SDL_VIDEODRIVER", driver)
+            .env("DISPLAY", ":7777")
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&out.stdout).into_owned()
+    }
+
+    #[test]
+    fn pictures_of_any_size_are_shown() {
+        assert!(run("dummy").contains("shown"));
+    }
+
+    #[test]
+    fn without_a_desktop_it_says_so() {
+        assert!(run("x11").contains("window: there is no desktop to open a window on"));
     }
 }
