@@ -272,10 +272,16 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match execute(arguments.command.unwrap_or_else(|| Command::Run(RunArguments::demo()))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            let _ = writeln!(io::stderr(), "segcam: {failure}");
+            let _ = writeln!(io::stderr(), "segcam: {}", one_line(&failure.to_string()));
             ExitCode::from(failure.code())
         }
     }
+}
+
+/// Names inside files are foreign text: no line breaks, nothing that a terminal obeys.
+fn one_line(text: &str) -> String {
+    let line: Vec<&str> = text.split(char::is_control).filter(|part| !part.is_empty()).collect();
+    line.join(" ")
 }
 
 fn start_log(verbose: u8, quiet: bool) {
@@ -288,7 +294,7 @@ fn start_log(verbose: u8, quiet: bool) {
     let environment = env_logger::Env::new().filter_or("SEGCAM_LOG", default);
     env_logger::Builder::from_env(environment)
         .format(|out, record| {
-            writeln!(out, "segcam: {}: {}", record.level().as_str().to_lowercase(), record.args())
+            writeln!(out, "segcam: {}: {}", record.level().as_str().to_lowercase(), one_line(&record.args().to_string()))
         })
         .init();
 }

@@ -36,6 +36,6 @@ fn tiles_equal_the_whole_image_bit_for_bit_away_from_the_border() {
                 classes[usize::from(whole[at])] += 1;
             }
         }
-        assert!(classes.iter().all(|count| *count > 300), "a mask that tells nothing: {classes:?}");
+        assert!(classes.iter().all(|count| *count > 200), "a mask that tells nothing: {classes:?}");
     }
 }
