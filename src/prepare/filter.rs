@@ -10,6 +10,8 @@ use crate::frame::{Frame, Layout, PixelFormat};
 const LANES: usize = 32;
 /// As many bytes as add up in 16 bits.
 const MAX_INNER: u32 = 257;
+/// Values after the end of a row that may be looked at.
+const MARGIN: usize = 4;
 /// Bits of the weights down the columns.
 const COLUMN_BITS: u32 = 15;
 
@@ -43,7 +45,7 @@ fn samples_of(format: PixelFormat) -> &'static [Sample] {
 pub struct Filter {
     rows: Vec<Span>,
     /// For samples of single pixels and of pairs, counted from `Plane::start`.
-    columns: [Vec<Span>; 2],
+    columns: [Columns; 2],
     planes: [Plane; 3],
     weights: Weights,
     /// One filtered row of each sample, filled up to whole blocks.
@@ -52,12 +54,24 @@ pub struct Filter {
 }
 
 #[derive(Debug, Default)]
+struct Columns {
+    spans: Vec<Span>,
+    /// The least number of inner samples; whether none has more than one above it.
+    least: u32,
+    uniform: bool,
+    /// Each span is a single sample.
+    single: bool,
+}
+
+#[derive(Debug, Default)]
 struct Plane {
     /// Of the first byte needed in row 0.
     start: usize,
     stride: usize,
     halved: bool,
-    /// The bytes needed of a row, filtered down the columns, with [`LUMA_BITS`].
+    /// Bytes needed of a row.
+    bytes: usize,
+    /// These filtered down the columns, with [`LUMA_BITS`], and [`MARGIN`] more.
     row: Vec<u16>,
 }
 
@@ -75,16 +89,14 @@ impl Filter {
         let shifted =
             |span: Span| Span { start: span.start - first, end: span.end - first, ..span };
         let [single, halved] = &mut self.columns;
-        single.clear();
-        single.extend(columns().map(shifted));
-        halved.clear();
-        halved.extend(single.iter().map(Span::halved));
+        single.set(columns().map(shifted));
+        halved.set(single.spans.iter().map(Span::halved));
 
         let starts = plane_starts(layout);
         for (index, plane) in self.planes.iter_mut().enumerate() {
             plane.stride = if index == 0 { layout.stride } else { layout.chroma_stride() };
             plane.halved = index > 0;
-            plane.row.clear();
+            plane.bytes = 0;
             plane.start = starts[index];
         }
         let samples = samples_of(layout.format);
@@ -94,7 +106,8 @@ impl Filter {
             let plane = &mut self.planes[*plane];
             plane.start = starts[samples[index].0] + first as usize / divisor * step;
             let bytes = ((end - first) as usize / divisor + 1) * step;
-            plane.row.resize(bytes.max(plane.row.len()), 0);
+            plane.bytes = plane.bytes.max(bytes);
+            plane.row.resize(plane.bytes + MARGIN, 0);
             let blocks = (target.width as usize).div_ceil(BLOCK);
             self.samples[index].resize(blocks, [0; BLOCK]);
         }
@@ -104,22 +117,23 @@ impl Filter {
     pub fn row(&mut self, frame: &Frame, y: u32) {
         let span = self.rows[y as usize];
         for plane in &mut self.planes {
-            if !plane.row.is_empty() {
+            if plane.bytes > 0 {
                 let span = if plane.halved { span.halved() } else { span };
                 let bytes = &frame.data[plane.start..];
-                self.weights.down_columns(bytes, plane.stride, &span, &mut plane.row);
+                let row = &mut plane.row[..plane.bytes];
+                self.weights.down_columns(bytes, plane.stride, &span, row);
             }
         }
         let samples = &samples_of(frame.layout.format)[..self.count];
         for (Sample(plane, offset, step, pairs), out) in samples.iter().zip(&mut self.samples) {
             let row = &self.planes[*plane].row[*offset..];
-            let spans = &self.columns[usize::from(*pairs)];
+            let columns = &self.columns[usize::from(*pairs)];
             let out = out.as_flattened_mut();
             match step {
-                1 => along_row::<1>(row, spans, out),
-                2 => along_row::<2>(row, spans, out),
-                3 => along_row::<3>(row, spans, out),
-                _ => along_row::<4>(row, spans, out),
+                1 => columns.along_row::<1>(row, out),
+                2 => columns.along_row::<2>(row, out),
+                3 => columns.along_row::<3>(row, out),
+                _ => columns.along_row::<4>(row, out),
             }
             if *pairs {
                 for sample in out {
@@ -130,7 +144,7 @@ impl Filter {
     }
 
     /// The filtered row: luma, red, green, blue and grey with [`LUMA_BITS`], chroma less 128
-    /// with [`CHROMA_BITS`]. Empty where not asked for.
+    /// with [`CHROMA_BITS`]. Only the first `count` of the plan are filled.
     pub fn samples(&self) -> [&[[i16; BLOCK]]; 3] {
         self.samples.each_ref().map(Vec::as_slice)
     }
@@ -159,7 +173,7 @@ impl Weights {
     // Not inlined, lest the lanes be known to be equal.
     #[inline(never)]
     fn set(&mut self, span: &Span) {
-        let rounded = |weight: u32, bits: u32| ((weight >> (bits - 1)) + 1 >> 1) as u16;
+        let rounded = |weight: u32, bits: u32| (((weight >> (bits - 1)) + 1) >> 1) as u16;
         let outer = WEIGHT_BITS - COLUMN_BITS;
         self.shift = (MAX_INNER / span.inner().max(1)).ilog2();
         self.first.fill(rounded(span.first, outer));
@@ -245,13 +259,52 @@ fn weighted(span: &Span, first: u32, inner: u32, last: u32) -> u16 {
     ((sum + u64::from(ONE / 2)) >> WEIGHT_BITS) as u16
 }
 
-/// Makes one sample of each span from a row whose samples are `STEP` apart.
-fn along_row<const STEP: usize>(row: &[u16], spans: &[Span], out: &mut [i16]) {
-    for (out, span) in out.iter_mut().zip(spans) {
-        let samples = &row[span.start as usize * STEP..=span.end as usize * STEP];
-        let inner =
-            (1..span.end as usize - span.start as usize).map(|i| u32::from(samples[i * STEP]));
-        let [first, last] = [samples[0], samples[samples.len() - 1]].map(u32::from);
-        *out = weighted(span, first, inner.sum(), last) as i16;
+impl Columns {
+    fn set(&mut self, spans: impl Iterator<Item = Span>) {
+        self.spans.clear();
+        self.spans.extend(spans);
+        let inner = || self.spans.iter().map(Span::inner);
+        self.least = inner().min().unwrap_or(0);
+        self.uniform = inner().all(|inner| inner <= self.least + 1);
+        self.single = self.spans.iter().all(|span| span.start == span.end);
     }
+
+    /// Makes one sample of each span from a row whose samples are `STEP` apart, and which
+    /// goes on for at least `STEP` values after the last one.
+    fn along_row<const STEP: usize>(&self, row: &[u16], out: &mut [i16]) {
+        let out = out.iter_mut().zip(&self.spans);
+        if self.single {
+            out.for_each(|(out, span)| *out = row[span.start as usize * STEP] as i16);
+            return;
+        }
+        match self.least {
+            0 if self.uniform => out.for_each(|(out, span)| *out = few::<STEP, 0>(row, span)),
+            1 if self.uniform => out.for_each(|(out, span)| *out = few::<STEP, 1>(row, span)),
+            2 if self.uniform => out.for_each(|(out, span)| *out = few::<STEP, 2>(row, span)),
+            3 if self.uniform => out.for_each(|(out, span)| *out = few::<STEP, 3>(row, span)),
+            4 if self.uniform => out.for_each(|(out, span)| *out = few::<STEP, 4>(row, span)),
+            _ => out.for_each(|(out, span)| *out = many::<STEP>(row, span)),
+        }
+    }
+}
+
+/// The weighted mean of a span with `INNER` inner samples or one more; without a branch,
+/// which would be foretold wrongly too often.
+#[inline(always)]
+fn few<const STEP: usize, const INNER: usize>(row: &[u16], span: &Span) -> i16 {
+    let samples = &row[span.start as usize * STEP..][..(INNER + 1) * STEP + 1];
+    let mut inner = 0;
+    for i in 1..=INNER {
+        inner += u32::from(samples[i * STEP]);
+    }
+    let one_more = u32::from(span.inner() as usize > INNER);
+    inner += u32::from(samples[(INNER + 1) * STEP]) * one_more;
+    let last = u32::from(row[span.end as usize * STEP]);
+    weighted(span, u32::from(samples[0]), inner, last) as i16
+}
+
+fn many<const STEP: usize>(row: &[u16], span: &Span) -> i16 {
+    let sample = |index: u32| u32::from(row[index as usize * STEP]);
+    let inner = (span.start + 1..span.end).map(sample).sum();
+    weighted(span, sample(span.start), inner, sample(span.end)) as i16
 }
