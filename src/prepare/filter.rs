@@ -11,7 +11,10 @@ const LANES: usize = 32;
 /// As many bytes as add up in 16 bits.
 const MAX_INNER: u32 = 257;
 /// Values after the end of a row that may be looked at.
-const MARGIN: usize = 4;
+const MARGIN: usize = 4 * MAX_TAPS;
+/// Up to so many samples a span of columns is a table of weights with so many bits.
+const MAX_TAPS: usize = 6;
+const TAP_BITS: u32 = 16;
 /// Bits of the weights down the columns.
 const COLUMN_BITS: u32 = 15;
 
@@ -56,9 +59,10 @@ pub struct Filter {
 #[derive(Debug, Default)]
 struct Columns {
     spans: Vec<Span>,
-    /// The least number of inner samples; whether none has more than one above it.
-    least: u32,
-    uniform: bool,
+    /// Samples of the longest span.
+    taps: usize,
+    /// Up to [`MAX_TAPS`]: so many weights for each span, with [`TAP_BITS`].
+    weights: Vec<u32>,
     /// Each span is a single sample.
     single: bool,
 }
@@ -173,13 +177,11 @@ impl Weights {
     // Not inlined, lest the lanes be known to be equal.
     #[inline(never)]
     fn set(&mut self, span: &Span) {
-        let rounded = |weight: u32, bits: u32| (((weight >> (bits - 1)) + 1) >> 1) as u16;
-        let outer = WEIGHT_BITS - COLUMN_BITS;
         self.shift = (MAX_INNER / span.inner().max(1)).ilog2();
-        self.first.fill(rounded(span.first, outer));
-        self.last.fill(rounded(span.last, outer));
-        // The sum is shifted, where a byte has 8 bits more.
-        self.middle.fill(rounded(span.middle, outer + self.shift - 8));
+        self.first.fill(rounded(span.first, COLUMN_BITS) as u16);
+        self.last.fill(rounded(span.last, COLUMN_BITS) as u16);
+        // Outer bytes are shifted by 8.
+        self.middle.fill(rounded(span.middle, COLUMN_BITS + 8 - self.shift) as u16);
         self.bias = u16::from(span.inner() > 0);
     }
 
@@ -240,6 +242,12 @@ fn add<const N: usize>(rows: [&[u8]; N], sums: &mut [u16]) {
     }
 }
 
+/// A weight with fewer bits.
+fn rounded(weight: u32, bits: u32) -> u32 {
+    let shift = WEIGHT_BITS - bits;
+    (weight + (1 << (shift - 1))) >> shift
+}
+
 #[inline(always)]
 fn mul_high(a: u16, b: u16) -> u16 {
     ((u32::from(a) * u32::from(b)) >> 16) as u16
@@ -263,44 +271,59 @@ impl Columns {
     fn set(&mut self, spans: impl Iterator<Item = Span>) {
         self.spans.clear();
         self.spans.extend(spans);
-        let inner = || self.spans.iter().map(Span::inner);
-        self.least = inner().min().unwrap_or(0);
-        self.uniform = inner().all(|inner| inner <= self.least + 1);
         self.single = self.spans.iter().all(|span| span.start == span.end);
+        let most = self.spans.iter().map(|span| span.end - span.start).max().unwrap_or(0);
+        self.taps = most as usize + 1;
+        self.weights.clear();
+        if self.single || self.taps > MAX_TAPS {
+            return;
+        }
+        for span in &self.spans {
+            // Rounds the running sum, so that the weights still add up to one.
+            let mut sum = 0;
+            self.weights.extend((span.start..=span.start + most).map(|index| {
+                let before = rounded(sum, TAP_BITS);
+                sum += span.weight(index);
+                rounded(sum, TAP_BITS) - before
+            }));
+        }
     }
 
     /// Makes one sample of each span from a row whose samples are `STEP` apart, and which
-    /// goes on for at least `STEP` values after the last one.
+    /// goes on for [`MARGIN`] values after the last one.
     fn along_row<const STEP: usize>(&self, row: &[u16], out: &mut [i16]) {
-        let out = out.iter_mut().zip(&self.spans);
-        if self.single {
-            out.for_each(|(out, span)| *out = row[span.start as usize * STEP] as i16);
-            return;
-        }
-        match self.least {
-            0 if self.uniform => out.for_each(|(out, span)| *out = few::<STEP, 0>(row, span)),
-            1 if self.uniform => out.for_each(|(out, span)| *out = few::<STEP, 1>(row, span)),
-            2 if self.uniform => out.for_each(|(out, span)| *out = few::<STEP, 2>(row, span)),
-            3 if self.uniform => out.for_each(|(out, span)| *out = few::<STEP, 3>(row, span)),
-            4 if self.uniform => out.for_each(|(out, span)| *out = few::<STEP, 4>(row, span)),
-            _ => out.for_each(|(out, span)| *out = many::<STEP>(row, span)),
+        match self.taps {
+            _ if self.single => {
+                for (out, span) in out.iter_mut().zip(&self.spans) {
+                    *out = row[span.start as usize * STEP] as i16;
+                }
+            }
+            2 => self.few::<STEP, 2>(row, out),
+            3 => self.few::<STEP, 3>(row, out),
+            4 => self.few::<STEP, 4>(row, out),
+            5 => self.few::<STEP, 5>(row, out),
+            6 => self.few::<STEP, 6>(row, out),
+            _ => {
+                for (out, span) in out.iter_mut().zip(&self.spans) {
+                    *out = many::<STEP>(row, span);
+                }
+            }
         }
     }
-}
 
-/// The weighted mean of a span with `INNER` inner samples or one more; without a branch,
-/// which would be foretold wrongly too often.
-#[inline(always)]
-fn few<const STEP: usize, const INNER: usize>(row: &[u16], span: &Span) -> i16 {
-    let samples = &row[span.start as usize * STEP..][..(INNER + 1) * STEP + 1];
-    let mut inner = 0;
-    for i in 1..=INNER {
-        inner += u32::from(samples[i * STEP]);
+    /// The same number of taps for each span is some products too many, but no branch, which
+    /// would be foretold wrongly too often.
+    fn few<const STEP: usize, const TAPS: usize>(&self, row: &[u16], out: &mut [i16]) {
+        let spans = self.spans.iter().zip(self.weights.as_chunks::<TAPS>().0);
+        for (out, (span, weights)) in out.iter_mut().zip(spans) {
+            let samples = &row[span.start as usize * STEP..][..(TAPS - 1) * STEP + 1];
+            let mut sum = 1 << (TAP_BITS - 1);
+            for tap in 0..TAPS {
+                sum += u32::from(samples[tap * STEP]) * weights[tap];
+            }
+            *out = (sum >> TAP_BITS) as i16;
+        }
     }
-    let one_more = u32::from(span.inner() as usize > INNER);
-    inner += u32::from(samples[(INNER + 1) * STEP]) * one_more;
-    let last = u32::from(row[span.end as usize * STEP]);
-    weighted(span, u32::from(samples[0]), inner, last) as i16
 }
 
 fn many<const STEP: usize>(row: &[u16], span: &Span) -> i16 {
