@@ -186,6 +186,8 @@ impl Weights {
     }
 
     /// Filters the bytes of the rows `span`, `stride` apart, into `out`, with [`LUMA_BITS`].
+    // Not inlined, like the other two loops: each needs all registers.
+    #[inline(never)]
     fn down_columns(&mut self, bytes: &[u8], stride: usize, span: &Span, out: &mut [u16]) {
         let length = out.len();
         let row = |y: u32| &bytes[y as usize * stride..][..length];
@@ -233,6 +235,7 @@ impl Weights {
 }
 
 /// Adds rows of bytes up.
+#[inline(never)]
 fn add<const N: usize>(rows: [&[u8]; N], sums: &mut [u16]) {
     let rows = rows.map(|row| &row[..sums.len()]);
     for (x, sum) in sums.iter_mut().enumerate() {
@@ -291,6 +294,7 @@ impl Columns {
 
     /// Makes one sample of each span from a row whose samples are `STEP` apart, and which
     /// goes on for [`MARGIN`] values after the last one.
+    #[inline(never)]
     fn along_row<const STEP: usize>(&self, row: &[u16], out: &mut [i16]) {
         match self.taps {
             _ if self.single => {

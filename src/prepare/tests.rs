@@ -350,7 +350,7 @@ fn pace_of_prepare() {
             let mut placement = prepare.place(1280, 720, fit);
             let (from, mut to) = (vec![1_u8; 5_529_600], vec![0; 5_529_600]);
             let (mut ours, mut copy) = (f64::MAX, f64::MAX);
-            for round in 0..60 {
+            for round in 0..300 {
                 if fit == Fit::Tile {
                     placement.source.x = round;
                 }
