@@ -10,6 +10,11 @@ use crate::frame::{Frame, Layout, PixelFormat};
 const LANES: usize = 32;
 /// As many bytes as add up in 16 bits.
 const MAX_INNER: u32 = 257;
+/// Values after the end of a row that may be looked at.
+const MARGIN: usize = 4 * MAX_TAPS;
+/// Up to so many samples a span of columns is a table of weights with so many bits.
+const MAX_TAPS: usize = 6;
+const TAP_BITS: u32 = 16;
 /// Bits of the weights down the columns.
 const COLUMN_BITS: u32 = 15;
 
@@ -43,7 +48,7 @@ fn samples_of(format: PixelFormat) -> &'static [Sample] {
 pub struct Filter {
     rows: Vec<Span>,
     /// For samples of single pixels and of pairs, counted from `Plane::start`.
-    columns: [Vec<Span>; 2],
+    columns: [Columns; 2],
     planes: [Plane; 3],
     weights: Weights,
     /// One filtered row of each sample, filled up to whole blocks.
@@ -52,12 +57,25 @@ pub struct Filter {
 }
 
 #[derive(Debug, Default)]
+struct Columns {
+    spans: Vec<Span>,
+    /// Samples of the longest span.
+    taps: usize,
+    /// Up to [`MAX_TAPS`]: so many weights for each span, with [`TAP_BITS`].
+    weights: Vec<u32>,
+    /// Each span is a single sample.
+    single: bool,
+}
+
+#[derive(Debug, Default)]
 struct Plane {
     /// Of the first byte needed in row 0.
     start: usize,
     stride: usize,
     halved: bool,
-    /// The bytes needed of a row, filtered down the columns, with [`LUMA_BITS`].
+    /// Bytes needed of a row.
+    bytes: usize,
+    /// These filtered down the columns, with [`LUMA_BITS`], and [`MARGIN`] more.
     row: Vec<u16>,
 }
 
@@ -75,16 +93,14 @@ impl Filter {
         let shifted =
             |span: Span| Span { start: span.start - first, end: span.end - first, ..span };
         let [single, halved] = &mut self.columns;
-        single.clear();
-        single.extend(columns().map(shifted));
-        halved.clear();
-        halved.extend(single.iter().map(Span::halved));
+        single.set(columns().map(shifted));
+        halved.set(single.spans.iter().map(Span::halved));
 
         let starts = plane_starts(layout);
         for (index, plane) in self.planes.iter_mut().enumerate() {
             plane.stride = if index == 0 { layout.stride } else { layout.chroma_stride() };
             plane.halved = index > 0;
-            plane.row.clear();
+            plane.bytes = 0;
             plane.start = starts[index];
         }
         let samples = samples_of(layout.format);
@@ -94,7 +110,8 @@ impl Filter {
             let plane = &mut self.planes[*plane];
             plane.start = starts[samples[index].0] + first as usize / divisor * step;
             let bytes = ((end - first) as usize / divisor + 1) * step;
-            plane.row.resize(bytes.max(plane.row.len()), 0);
+            plane.bytes = plane.bytes.max(bytes);
+            plane.row.resize(plane.bytes + MARGIN, 0);
             let blocks = (target.width as usize).div_ceil(BLOCK);
             self.samples[index].resize(blocks, [0; BLOCK]);
         }
@@ -104,22 +121,23 @@ impl Filter {
     pub fn row(&mut self, frame: &Frame, y: u32) {
         let span = self.rows[y as usize];
         for plane in &mut self.planes {
-            if !plane.row.is_empty() {
+            if plane.bytes > 0 {
                 let span = if plane.halved { span.halved() } else { span };
                 let bytes = &frame.data[plane.start..];
-                self.weights.down_columns(bytes, plane.stride, &span, &mut plane.row);
+                let row = &mut plane.row[..plane.bytes];
+                self.weights.down_columns(bytes, plane.stride, &span, row);
             }
         }
         let samples = &samples_of(frame.layout.format)[..self.count];
         for (Sample(plane, offset, step, pairs), out) in samples.iter().zip(&mut self.samples) {
             let row = &self.planes[*plane].row[*offset..];
-            let spans = &self.columns[usize::from(*pairs)];
+            let columns = &self.columns[usize::from(*pairs)];
             let out = out.as_flattened_mut();
             match step {
-                1 => along_row::<1>(row, spans, out),
-                2 => along_row::<2>(row, spans, out),
-                3 => along_row::<3>(row, spans, out),
-                _ => along_row::<4>(row, spans, out),
+                1 => columns.along_row::<1>(row, out),
+                2 => columns.along_row::<2>(row, out),
+                3 => columns.along_row::<3>(row, out),
+                _ => columns.along_row::<4>(row, out),
             }
             if *pairs {
                 for sample in out {
@@ -130,7 +148,7 @@ impl Filter {
     }
 
     /// The filtered row: luma, red, green, blue and grey with [`LUMA_BITS`], chroma less 128
-    /// with [`CHROMA_BITS`]. Empty where not asked for.
+    /// with [`CHROMA_BITS`]. Only the first `count` of the plan are filled.
     pub fn samples(&self) -> [&[[i16; BLOCK]]; 3] {
         self.samples.each_ref().map(Vec::as_slice)
     }
@@ -159,17 +177,17 @@ impl Weights {
     // Not inlined, lest the lanes be known to be equal.
     #[inline(never)]
     fn set(&mut self, span: &Span) {
-        let rounded = |weight: u32, bits: u32| ((weight >> (bits - 1)) + 1 >> 1) as u16;
-        let outer = WEIGHT_BITS - COLUMN_BITS;
         self.shift = (MAX_INNER / span.inner().max(1)).ilog2();
-        self.first.fill(rounded(span.first, outer));
-        self.last.fill(rounded(span.last, outer));
-        // The sum is shifted, where a byte has 8 bits more.
-        self.middle.fill(rounded(span.middle, outer + self.shift - 8));
+        self.first.fill(rounded(span.first, COLUMN_BITS) as u16);
+        self.last.fill(rounded(span.last, COLUMN_BITS) as u16);
+        // Outer bytes are shifted by 8.
+        self.middle.fill(rounded(span.middle, COLUMN_BITS + 8 - self.shift) as u16);
         self.bias = u16::from(span.inner() > 0);
     }
 
     /// Filters the bytes of the rows `span`, `stride` apart, into `out`, with [`LUMA_BITS`].
+    // Not inlined, like the other two loops: each needs all registers.
+    #[inline(never)]
     fn down_columns(&mut self, bytes: &[u8], stride: usize, span: &Span, out: &mut [u16]) {
         let length = out.len();
         let row = |y: u32| &bytes[y as usize * stride..][..length];
@@ -217,6 +235,7 @@ impl Weights {
 }
 
 /// Adds rows of bytes up.
+#[inline(never)]
 fn add<const N: usize>(rows: [&[u8]; N], sums: &mut [u16]) {
     let rows = rows.map(|row| &row[..sums.len()]);
     for (x, sum) in sums.iter_mut().enumerate() {
@@ -224,6 +243,12 @@ fn add<const N: usize>(rows: [&[u8]; N], sums: &mut [u16]) {
             *sum += u16::from(row[x]);
         }
     }
+}
+
+/// A weight with fewer bits.
+fn rounded(weight: u32, bits: u32) -> u32 {
+    let shift = WEIGHT_BITS - bits;
+    (weight + (1 << (shift - 1))) >> shift
 }
 
 #[inline(always)]
@@ -245,13 +270,68 @@ fn weighted(span: &Span, first: u32, inner: u32, last: u32) -> u16 {
     ((sum + u64::from(ONE / 2)) >> WEIGHT_BITS) as u16
 }
 
-/// Makes one sample of each span from a row whose samples are `STEP` apart.
-fn along_row<const STEP: usize>(row: &[u16], spans: &[Span], out: &mut [i16]) {
-    for (out, span) in out.iter_mut().zip(spans) {
-        let samples = &row[span.start as usize * STEP..=span.end as usize * STEP];
-        let inner =
-            (1..span.end as usize - span.start as usize).map(|i| u32::from(samples[i * STEP]));
-        let [first, last] = [samples[0], samples[samples.len() - 1]].map(u32::from);
-        *out = weighted(span, first, inner.sum(), last) as i16;
+impl Columns {
+    fn set(&mut self, spans: impl Iterator<Item = Span>) {
+        self.spans.clear();
+        self.spans.extend(spans);
+        self.single = self.spans.iter().all(|span| span.start == span.end);
+        let most = self.spans.iter().map(|span| span.end - span.start).max().unwrap_or(0);
+        self.taps = most as usize + 1;
+        self.weights.clear();
+        if self.single || self.taps > MAX_TAPS {
+            return;
+        }
+        for span in &self.spans {
+            // Rounds the running sum, so that the weights still add up to one.
+            let mut sum = 0;
+            self.weights.extend((span.start..=span.start + most).map(|index| {
+                let before = rounded(sum, TAP_BITS);
+                sum += span.weight(index);
+                rounded(sum, TAP_BITS) - before
+            }));
+        }
     }
+
+    /// Makes one sample of each span from a row whose samples are `STEP` apart, and which
+    /// goes on for [`MARGIN`] values after the last one.
+    #[inline(never)]
+    fn along_row<const STEP: usize>(&self, row: &[u16], out: &mut [i16]) {
+        match self.taps {
+            _ if self.single => {
+                for (out, span) in out.iter_mut().zip(&self.spans) {
+                    *out = row[span.start as usize * STEP] as i16;
+                }
+            }
+            2 => self.few::<STEP, 2>(row, out),
+            3 => self.few::<STEP, 3>(row, out),
+            4 => self.few::<STEP, 4>(row, out),
+            5 => self.few::<STEP, 5>(row, out),
+            6 => self.few::<STEP, 6>(row, out),
+            _ => {
+                for (out, span) in out.iter_mut().zip(&self.spans) {
+                    *out = many::<STEP>(row, span);
+                }
+            }
+        }
+    }
+
+    /// The same number of taps for each span is some products too many, but no branch, which
+    /// would be foretold wrongly too often.
+    fn few<const STEP: usize, const TAPS: usize>(&self, row: &[u16], out: &mut [i16]) {
+        let spans = self.spans.iter().zip(self.weights.as_chunks::<TAPS>().0);
+        for (out, (span, weights)) in out.iter_mut().zip(spans) {
+            let samples = &row[span.start as usize * STEP..][..(TAPS - 1) * STEP + 1];
+            let mut sum = 1 << (TAP_BITS - 1);
+            for tap in 0..TAPS {
+                sum += u32::from(samples[tap * STEP]) * weights[tap];
+            }
+            *out = (sum >> TAP_BITS) as i16;
+        }
+    }
+}
+
+fn many<const STEP: usize>(row: &[u16], span: &Span) -> i16 {
+    let sample = |index: u32| u32::from(row[index as usize * STEP]);
+    let inner = (span.start + 1..span.end).map(sample).sum();
+    weighted(span, sample(span.start), inner, sample(span.end)) as i16
 }

@@ -7,9 +7,8 @@
 //! stored, each pixel having the chroma of its pair ([`crate::frame::color::row_to_bgrx`]
 //! sees the same pixels); only the result becomes RGB, so each output pixel is converted
 //! once. Grey of RGB is the luma of BT.601, grey of Y'CbCr is Y' stretched to full range,
-//! RGB of grey is grey thrice. All this is fixed point: an 8-bit channel is less than one
-//! level from the same formulas in real numbers, clamped to 0..=255 at the end (for
-//! shrinking to 1/64 and less than that it is 0.7).
+//! RGB of grey is grey thrice. All this is fixed point: an 8-bit channel is less than 0.7
+//! levels from the same formulas in real numbers, clamped to 0..=255 at the end.
 //!
 //! An 8-bit channel p enters u8 networks as p, i8 networks as p - 128, and float networks as
 //! (p / 255 - mean) / std, looked up in a table.

@@ -20,6 +20,16 @@ impl Span {
         Span { start: at, end: at, first: ONE, middle: 0, last: 0 }
     }
 
+    /// The weight of any sample.
+    pub fn weight(&self, index: u32) -> u32 {
+        match index {
+            _ if index == self.start => self.first,
+            _ if index == self.end => self.last,
+            _ if index > self.start && index < self.end => self.middle,
+            _ => 0,
+        }
+    }
+
     /// Samples between the outer two.
     pub fn inner(&self) -> u32 {
         (self.end - self.start).saturating_sub(1)

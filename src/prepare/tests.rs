@@ -315,6 +315,28 @@ fn mistakes_are_errors_that_name_what_was_found() {
 }
 
 #[test]
+fn frames_of_one_layout_and_tiles_of_one_size_do_not_allocate() {
+    for format in PixelFormat::ALL {
+        let frame = random_frame(format, 64, 48);
+        let mut prepare = Prepare::new(u8_spec(Axes::Nchw, Color::Rgb, 32, 32));
+        let crop = prepare.place(64, 48, Fit::Crop);
+        let mut tile = prepare.place(64, 48, Fit::Tile);
+        let mut out = vec![0; 32 * 32 * 3];
+        for placement in [crop, tile] {
+            prepare.run(&frame, &placement, Samples::U8(&mut out)).unwrap();
+        }
+        let counted = allocation_counter::measure(|| {
+            prepare.run(&frame, &crop, Samples::U8(&mut out)).unwrap();
+            for x in [-9, 0, 7, 50] {
+                tile.source.x = x;
+                prepare.run(&frame, &tile, Samples::U8(&mut out)).unwrap();
+            }
+        });
+        assert_eq!(counted.count_total, 0, "{format:?}");
+    }
+}
+
+#[test]
 #[ignore = "a measurement: cargo test --release -- --ignored --nocapture pace_of_prepare"]
 fn pace_of_prepare() {
     let mut spec = u8_spec(Axes::Nchw, Color::Rgb, 256, 256);
@@ -328,7 +350,7 @@ fn pace_of_prepare() {
             let mut placement = prepare.place(1280, 720, fit);
             let (from, mut to) = (vec![1_u8; 5_529_600], vec![0; 5_529_600]);
             let (mut ours, mut copy) = (f64::MAX, f64::MAX);
-            for round in 0..60 {
+            for round in 0..300 {
                 if fit == Fit::Tile {
                     placement.source.x = round;
                 }
