@@ -135,12 +135,8 @@ pub fn run(
         let start = Instant::now();
         let composing = measure(|| {
             shares(&labels, &mut areas);
-            let shown = Shown::Live {
-                frame: &frame,
-                labels: &labels,
-                shares: &areas,
-                age: Duration::ZERO,
-            };
+            let shown =
+                Shown::Live { frame: &frame, labels: &labels, shares: &areas, age: Duration::ZERO };
             let scene =
                 Scene { shown, classes: &model.classes, status: &status, settings: &settings };
             compositor.compose(&scene, None, &mut |y, row| {
@@ -286,7 +282,11 @@ impl Display for Report {
         )?;
         let (width, height) = self.frame;
         writeln!(f, "\nstages of a {width}x{height} YUYV frame to a {width}x{height} picture")?;
-        writeln!(f, "{:28} {:>9} {:>9} {:>9} {:>12}", "stage", "min ms", "median", "p99", "allocations")?;
+        writeln!(
+            f,
+            "{:28} {:>9} {:>9} {:>9} {:>12}",
+            "stage", "min ms", "median", "p99", "allocations"
+        )?;
         for row in &self.stages {
             writeln!(
                 f,

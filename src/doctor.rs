@@ -46,7 +46,11 @@ fn machine() -> String {
     let board = read("/proc/device-tree/model");
     let product = board.or_else(|| read("/sys/class/dmi/id/product_name"));
     let release = read("/proc/sys/kernel/osrelease").unwrap_or_default();
-    format!("{}, {}, Linux {release}", product.unwrap_or("unnamed".to_owned()), std::env::consts::ARCH)
+    format!(
+        "{}, {}, Linux {release}",
+        product.unwrap_or("unnamed".to_owned()),
+        std::env::consts::ARCH
+    )
 }
 
 fn cpu_features() -> String {
@@ -66,7 +70,10 @@ fn cpu_features() -> String {
     let features: &[(&str, bool)] = &[];
     let there: Vec<&str> = features.iter().filter(|(_, has)| *has).map(|(name, _)| *name).collect();
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
-    format!("{cores} cores, {}", if there.is_empty() { "none known".to_owned() } else { there.join(" ") })
+    format!(
+        "{cores} cores, {}",
+        if there.is_empty() { "none known".to_owned() } else { there.join(" ") }
+    )
 }
 
 fn memory() -> String {
@@ -86,7 +93,9 @@ fn devices(folder: &str, prefix: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut paths: Vec<PathBuf> = entries
         .map(|entry| entry.path())
-        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix)))
+        .filter(|path| {
+            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix))
+        })
         .collect();
     paths.sort();
     paths
@@ -135,7 +144,8 @@ fn displays() -> Vec<Finding> {
             })
             .filter_map(|connector| Some(connector.file_name()?.to_string_lossy().into_owned()))
             .collect();
-        let note = if connected.is_empty() { "nothing connected".into() } else { connected.join(" ") };
+        let note =
+            if connected.is_empty() { "nothing connected".into() } else { connected.join(" ") };
         device("display", path, note, "video")
     });
     let buffers = buffers.iter().map(|path| {

@@ -1,4 +1,22 @@
-//! segcam: camera frames in, segmentation maps on the screen.
+//! segcam turns an ARM board with a camera and a screen into an offline segmentation device.
+//!
+//! A frame goes one way, top-down through these rooms:
+//!
+//! 1. [`camera`] fills a [`frame::Frame`]: pixels, sequence number, capture time.
+//! 2. [`prepare`] brings it to the network's input: crop or tile, resize, colour, quantize, in
+//!    integers.
+//! 3. [`network`] loads an ONNX file with its card and runs it with tract.
+//! 4. [`decode`] turns scores into a [`decode::LabelMap`] of the frame's size.
+//! 5. [`compose`] puts frame, mask, legend and status together, row by row.
+//! 6. [`display`] shows the rows.
+//!
+//! [`segment`] is steps 2 to 4 for one frame. [`pipeline`] runs the whole way in three threads,
+//! with [`health`] saying what the screen may show: a mask only over the frame it was computed
+//! from, and only while that is fresh. [`cli`] is the command line on top; [`infer`],
+//! [`evaluate`], [`bench`] and [`doctor`] are its other commands.
+//!
+//! What comes from outside (files, pipes, cameras) is checked where it comes in, and each error
+//! type's message names the place, what was found, what was expected and the next step.
 
 #![deny(unsafe_code)]
 

@@ -1,7 +1,9 @@
 //! One frame through prepare, network and decode.
 
 use crate::config::card::Fit;
-use crate::decode::{DecodeError, Decoder, Elements, LabelMap, Mapping, Scores, TileError, TilePlan, Tiling};
+use crate::decode::{
+    DecodeError, Decoder, Elements, LabelMap, Mapping, Scores, TileError, TilePlan, Tiling,
+};
 use crate::frame::Frame;
 use crate::network::NetworkError;
 use crate::network::model::{Model, OutputSpec};
@@ -91,7 +93,12 @@ impl Segmenter {
         &mut self,
         frame: &Frame,
         times: &mut StepTimes,
-        mut part: impl FnMut(&mut Decoder, &Scores, &Mapping, &mut StepTimes) -> Result<(), SegmentError>,
+        mut part: impl FnMut(
+            &mut Decoder,
+            &Scores,
+            &Mapping,
+            &mut StepTimes,
+        ) -> Result<(), SegmentError>,
     ) -> Result<(), SegmentError> {
         let (width, height) = (frame.width(), frame.height());
         if self.model.card.input.fit == Fit::Tile {
@@ -111,7 +118,12 @@ impl Segmenter {
         frame: &Frame,
         mapping: &Mapping,
         times: &mut StepTimes,
-        part: &mut impl FnMut(&mut Decoder, &Scores, &Mapping, &mut StepTimes) -> Result<(), SegmentError>,
+        part: &mut impl FnMut(
+            &mut Decoder,
+            &Scores,
+            &Mapping,
+            &mut StepTimes,
+        ) -> Result<(), SegmentError>,
     ) -> Result<(), SegmentError> {
         let start = Instant::now();
         self.fill_input(frame, &mapping.placement)?;

@@ -51,4 +51,6 @@ pub trait Camera: Send {
     fn reopen(&mut self) -> Result<(), CameraError>;
 }
 
-pub fn open(_uri: &str) -> Result<Box<dyn Camera>, CameraError> { Err(CameraError::Failed{source_name:"x".into(), message:"temporary".into()}) }
+pub fn open(_uri: &str) -> Result<Box<dyn Camera>, CameraError> {
+    Err(CameraError::Failed { source_name: "x".into(), message: "temporary".into() })
+}

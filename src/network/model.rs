@@ -145,11 +145,7 @@ pub fn open(arguments: &ModelArguments) -> Result<Model, NetworkError> {
 }
 
 /// Fills in what a picture network leaves open: one picture at a time, of the card's size.
-pub fn open_shape(
-    path: &str,
-    input: &OpenInput,
-    card: &Card,
-) -> Result<Vec<usize>, NetworkError> {
+pub fn open_shape(path: &str, input: &OpenInput, card: &Card) -> Result<Vec<usize>, NetworkError> {
     let error = |found: String, expected: &str| NetworkError::Card {
         path: path.to_owned(),
         field: format!("input \"{}\"", input.name),

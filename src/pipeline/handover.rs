@@ -62,11 +62,8 @@ impl<T, const N: usize> Handover<T, N> {
             if left.is_zero() {
                 return Err(item);
             }
-            state = self
-                .changed
-                .wait_timeout(state, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            state =
+                self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         if state.closed {
             return Err(item);
@@ -93,11 +90,8 @@ impl<T, const N: usize> Handover<T, N> {
             if left.is_zero() {
                 return Taken::Timeout;
             }
-            state = self
-                .changed
-                .wait_timeout(state, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            state =
+                self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -126,7 +120,10 @@ mod tests {
     #[test]
     fn the_oldest_makes_room_for_the_newest() {
         let queue = Handover::<u32, 2>::default();
-        assert_eq!([queue.put(1), queue.put(2), queue.put(3), queue.put(4)], [None, None, Some(1), Some(2)]);
+        assert_eq!(
+            [queue.put(1), queue.put(2), queue.put(3), queue.put(4)],
+            [None, None, Some(1), Some(2)]
+        );
         assert_eq!(queue.take(SOON), Taken::Item(3));
         assert_eq!(queue.take(SOON), Taken::Item(4));
         assert_eq!(queue.take(SOON), Taken::Timeout);

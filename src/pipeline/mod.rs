@@ -14,7 +14,7 @@ mod handover;
 mod screen;
 mod statistics;
 
-pub use screen::Keys;
+pub use screen::KEYS;
 pub use statistics::{STAGES, Summary};
 
 use crate::camera::{Camera, CameraError};

@@ -15,11 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// What the keys do, for help texts.
-pub struct Keys;
-
-impl Keys {
-    pub const HELP: &str = "v view, + - mask strength, l legend, c one class, space pause, s snapshot, q quit";
-}
+pub const KEYS: &str =
+    "v view, + - mask strength, l legend, c one class, space pause, s snapshot, q quit";
 
 /// The last state that was drawn, to draw the next only when it differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,9 +133,7 @@ impl Screen {
             (true, _) => self.drawn != Drawn::NoSignal,
             (false, Some(shot)) if is_live(shot) => self.drawn == Drawn::Nothing,
             // The age goes on counting.
-            (false, Some(_)) => {
-                self.drawn != Drawn::Stale || self.drawn_at.elapsed() >= PATIENCE
-            }
+            (false, Some(_)) => self.drawn != Drawn::Stale || self.drawn_at.elapsed() >= PATIENCE,
             (false, None) => false,
         };
         if due { self.show(current, no_signal) } else { Ok(()) }

@@ -32,9 +32,8 @@ fn refused(ended: &Ended) {
 
 fn load_bytes(bytes: &[u8]) -> Result<(), String> {
     let model = proto::parse("m.onnx", bytes).map_err(|error| error.to_string())?;
-    let resolve = |input: &load::OpenInput| {
-        Ok(input.shape.iter().map(|dim| dim.unwrap_or(16)).collect())
-    };
+    let resolve =
+        |input: &load::OpenInput| Ok(input.shape.iter().map(|dim| dim.unwrap_or(16)).collect());
     load::load("m.onnx", model, &resolve).map(|_| ()).map_err(|error| error.to_string())
 }
 
@@ -61,8 +60,7 @@ fn damaged_networks_end_the_program_in_one_sentence() {
     let out = place.text("out");
     for (index, bytes) in cuts(&model).step_by(8).chain(flips(&model, 7, 24)).enumerate() {
         let path = place.write(&format!("{index}.onnx"), &bytes);
-        let ended =
-            call(&["infer", &path, &image, "-o", &out, "--set", "input.size=[16,16]"]);
+        let ended = call(&["infer", &path, &image, "-o", &out, "--set", "input.size=[16,16]"]);
         if ended.code != Some(0) {
             refused(&ended);
         }
@@ -135,8 +133,7 @@ fn impossible_sizes_are_refused_before_memory_is_taken() {
         refused(&finish(command, b""));
         for format in ["rgb24", "yuyv", "yuv420", "nv12"] {
             let uri = format!("pipe:-?format={format}&width={width}&height={height}");
-            let arguments =
-                ["run", "--model", &model, "--camera", &uri, "--display", "null:"];
+            let arguments = ["run", "--model", &model, "--camera", &uri, "--display", "null:"];
             let mut command = segcam(&arguments);
             limit_memory(&mut command);
             refused(&finish(command, &[0; 1000]));
@@ -183,7 +180,8 @@ fn damaged_streams_end_in_one_sentence_or_are_shown() {
     }
     let uri = "pipe:-?format=nv12&width=16&height=8";
     for length in (0..16 * 12 * 2).step_by(31) {
-        let command = segcam(&["-q", "run", "--model", &model, "--camera", uri, "--display", "null:"]);
+        let command =
+            segcam(&["-q", "run", "--model", &model, "--camera", uri, "--display", "null:"]);
         finish(command, &vec![128; length]).success();
     }
 }

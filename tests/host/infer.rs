@@ -22,7 +22,8 @@ fn a_mask_has_the_images_size_and_the_right_ids() {
     let ended = call(&[&["infer", &model, &image, "-o", &out][..], &set].concat()).success();
     let (width, height, ids) = mask(&place.path("out/stripes.mask.png"));
     assert_eq!((width, height), (90, 60));
-    let ascii: String = ids[30 * 90..31 * 90].iter().step_by(5).map(|id| ['r', 'g', 'b'][*id as usize]).collect();
+    let ascii: String =
+        ids[30 * 90..31 * 90].iter().step_by(5).map(|id| ['r', 'g', 'b'][*id as usize]).collect();
     assert_eq!(ascii, "rrrrrrggggggbbbbbb");
     let line: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
     let share = line["classes"]["class 1"].as_f64().unwrap();
@@ -66,7 +67,12 @@ fn probabilities_labels_and_inputs_of_bytes_work() {
         .input("picture", DataType::Uint8, &[1, 8, 8, 3])
         .output("ids", DataType::Int64)
         .node("Cast", &["picture"], &["f"], vec![Attribute::Int("to", 1)])
-        .node("ArgMax", &["f"], &["ids"], vec![Attribute::Int("axis", 3), Attribute::Int("keepdims", 0)]);
+        .node(
+            "ArgMax",
+            &["f"],
+            &["ids"],
+            vec![Attribute::Int("axis", 3), Attribute::Int("keepdims", 0)],
+        );
     let labels = place.write("labels.onnx", &labels.bytes());
     let image = place.image("half.png", 16, 16, |x, _| if x < 8 { RED } else { BLUE });
     for (model, expected) in [(red, [1, 0]), (labels, [0, 2])] {
@@ -104,8 +110,19 @@ fn bench_counts_what_it_says() {
     let ended = call(&["bench", "builtin", "--iterations", "3", "--frame", "320x240", "--json"]);
     let report: serde_json::Value = serde_json::from_str(&ended.success().out).unwrap();
     for key in [
-        "model", "kernels", "threads", "iterations", "min_ms", "median_ms", "p99_ms", "macs",
-        "allocations_per_inference", "arena_bytes", "weight_bytes", "peak_rss_bytes", "operators",
+        "model",
+        "kernels",
+        "threads",
+        "iterations",
+        "min_ms",
+        "median_ms",
+        "p99_ms",
+        "macs",
+        "allocations_per_inference",
+        "arena_bytes",
+        "weight_bytes",
+        "peak_rss_bytes",
+        "operators",
     ] {
         assert!(!report[key].is_null(), "{key} is missing");
     }

@@ -22,9 +22,7 @@ fn picture(values: &[f32], shape: &[usize]) -> Tensor {
 #[test]
 fn upsample_7_takes_its_scales_from_an_attribute_9_from_an_input() {
     let input = || picture(&[1.0, 2.0, 3.0, 4.0], &[1, 1, 2, 2]);
-    let nearest = [
-        1.0, 1.0, 2.0, 2.0, 1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0, 3.0, 3.0, 4.0, 4.0,
-    ];
+    let nearest = [1.0, 1.0, 2.0, 2.0, 1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0, 3.0, 3.0, 4.0, 4.0];
     let scales = vec![1.0, 1.0, 2.0, 2.0];
     let seven = Graph::new(7)
         .input("x", DataType::Float, &[1, 1, 2, 2])
@@ -74,7 +72,10 @@ fn quantization_rounds_half_to_even_and_saturates() {
         .floats("s", &[], &[2.0])
         .node("QuantizeLinear", &["x", "s"], &["y"], vec![]);
     let input = [-5.0, 1.0, 3.0, 5.0, 7.0, 509.0, 511.0, 9999.0];
-    assert_eq!(run(graph, picture(&input, &[1, 8])), [0.0, 0.0, 2.0, 2.0, 4.0, 254.0, 255.0, 255.0]);
+    assert_eq!(
+        run(graph, picture(&input, &[1, 8])),
+        [0.0, 0.0, 2.0, 2.0, 4.0, 254.0, 255.0, 255.0]
+    );
 }
 
 #[test]
@@ -98,7 +99,8 @@ fn every_output_gets_its_file() {
         .node("Relu", &["x"], &["y"], vec![])
         .node("Neg", &["x"], &["z"], vec![]);
     let model = place.write("m.onnx", &graph.bytes());
-    let input = place.write("in.npy", &segcam::npy::to_bytes(&picture(&[-1.0, 2.0], &[1, 2])).unwrap());
+    let input =
+        place.write("in.npy", &segcam::npy::to_bytes(&picture(&[-1.0, 2.0], &[1, 2])).unwrap());
     let ended = call(&["infer", &model, "--tensor", &input, "-o", &place.text("o.npy")]).success();
     assert_eq!(ended.out.lines().count(), 2);
     let second = segcam::npy::read(&place.path("o.1.npy")).unwrap();

@@ -110,8 +110,8 @@ fn value(name: &str, element: DataType, shape: &[i64]) -> ValueInfoProto {
         };
         Dimension { value: Some(value), ..Default::default() }
     };
-    let shape = (!shape.is_empty())
-        .then(|| TensorShapeProto { dim: shape.iter().map(dim).collect() });
+    let shape =
+        (!shape.is_empty()).then(|| TensorShapeProto { dim: shape.iter().map(dim).collect() });
     let tensor = type_proto::Tensor { elem_type: element as i32, shape };
     let kind =
         TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..Default::default() };
@@ -137,10 +137,7 @@ pub fn pooled() -> Vec<u8> {
     };
     let (first, second, last) = (weights(4 * 3 * 9), weights(4 * 4 * 9), weights(2 * 7));
     let conv = || {
-        vec![
-            Attribute::Ints("kernel_shape", vec![3, 3]),
-            Attribute::Ints("pads", vec![1, 1, 1, 1]),
-        ]
+        vec![Attribute::Ints("kernel_shape", vec![3, 3]), Attribute::Ints("pads", vec![1, 1, 1, 1])]
     };
     Graph::new(13)
         .input("picture", DataType::Float, &[1, 3, 0, 0])

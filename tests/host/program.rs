@@ -104,7 +104,13 @@ impl Place {
     }
 
     /// An RGB image painted pixel by pixel.
-    pub fn image(&self, name: &str, width: u32, height: u32, pixel: impl Fn(u32, u32) -> [u8; 3]) -> String {
+    pub fn image(
+        &self,
+        name: &str,
+        width: u32,
+        height: u32,
+        pixel: impl Fn(u32, u32) -> [u8; 3],
+    ) -> String {
         let picture = image::RgbImage::from_fn(width, height, |x, y| image::Rgb(pixel(x, y)));
         picture.save(self.path(name)).unwrap();
         self.text(name)

@@ -8,7 +8,8 @@ fn tiles_equal_the_whole_image_bit_for_bit_away_from_the_border() {
     let place = Place::new();
     let model = place.write("pooled.onnx", &onnx::pooled());
     let mut random = fastrand::Rng::with_seed(5);
-    let noise: Vec<[u8; 3]> = (0..96 * 64).map(|_| [random.u8(..), random.u8(..), random.u8(..)]).collect();
+    let noise: Vec<[u8; 3]> =
+        (0..96 * 64).map(|_| [random.u8(..), random.u8(..), random.u8(..)]).collect();
     let image = place.image("noise.png", 96, 64, |x, y| noise[(y * 96 + x) as usize]);
     let label = |name: &str, set: &[&str]| {
         let mut arguments = vec!["infer", &model, &image, "-o"];
@@ -20,8 +21,7 @@ fn tiles_equal_the_whole_image_bit_for_bit_away_from_the_border() {
         call(&arguments).success();
         mask(&place.path(&format!("{name}/noise.mask.png")))
     };
-    let (width, height, whole) =
-        label("whole", &["input.fit=crop", "input.size=[64,96]"]);
+    let (width, height, whole) = label("whole", &["input.fit=crop", "input.size=[64,96]"]);
     assert_eq!((width, height), (96, 64));
     for size in ["[32,32]", "[24,40]", "[64,96]"] {
         let size = format!("input.size={size}");

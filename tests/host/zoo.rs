@@ -42,10 +42,10 @@ fn compare(right: &Tensor, found: &Tensor) -> (f64, f64) {
         match classes {
             1 if right.datum_type() == DatumType::I64 => values[start] as i64,
             1 => i64::from(values[start] >= 0.5),
-            _ => (0..classes).rev().max_by(|a, b| {
-                values[start + a * step].total_cmp(&values[start + b * step])
-            })
-            .unwrap_or(0) as i64,
+            _ => (0..classes)
+                .rev()
+                .max_by(|a, b| values[start + a * step].total_cmp(&values[start + b * step]))
+                .unwrap_or(0) as i64,
         }
     };
     let equal = pixels
@@ -88,7 +88,10 @@ fn right_answers() {
             let right = segcam::npy::read(&right).unwrap();
             let found = segcam::npy::read(&place.path(output)).unwrap();
             let (worst, equal) = compare(&right, &found);
-            println!("{name} {output}: worst {worst:.2e} of the range, {:.4} % agree", 100.0 * equal);
+            println!(
+                "{name} {output}: worst {worst:.2e} of the range, {:.4} % agree",
+                100.0 * equal
+            );
             assert!(worst <= difference && equal >= agreement, "{name}: {worst} {equal}");
         }
     }
@@ -97,7 +100,9 @@ fn right_answers() {
 #[test]
 fn qoperator_networks_are_refused_by_node_operator_and_opset() {
     let Some(zoo) = zoo() else { return };
-    for (name, operator) in [("made-unet-qop-u8", "QLinearConcat"), ("made-fcn-qop-u8", "QLinearAdd")] {
+    for (name, operator) in
+        [("made-unet-qop-u8", "QLinearConcat"), ("made-fcn-qop-u8", "QLinearAdd")]
+    {
         let model = zoo.join(name).join("model.onnx").to_str().unwrap().to_owned();
         let ended = call(&["inspect", &model]);
         assert_eq!(ended.code, Some(2));

@@ -1,0 +1,170 @@
+//! The arguments as clap takes them.
+
+use crate::compose::View;
+use crate::network::model::{BUILT_IN, ModelArguments};
+use clap::{ArgAction, Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// An offline segmentation device out of a board, a camera and a screen.
+#[derive(Parser, Debug)]
+#[command(name = "segcam", version, arg_required_else_help = false)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Say more (twice: much more).
+    #[arg(short, long, action = ArgAction::Count, global = true)]
+    pub verbose: u8,
+    /// Say only errors.
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Camera to screen, the main job; without arguments a demonstration.
+    Run(RunArguments),
+    /// Label images, or run the bare network on a bare tensor.
+    Infer(InferArguments),
+    /// Compare a model's labels with true ones.
+    Eval(EvalArguments),
+    /// Measure stages and operators.
+    Bench(BenchArguments),
+    /// Tell about a model: inputs, outputs, operators and how they run.
+    Inspect(InspectArguments),
+    /// Look for cameras, displays and what is missing.
+    Doctor(DoctorArguments),
+}
+
+/// Flags that stand in for a model card.
+#[derive(Args, Debug, Default)]
+pub struct CardArguments {
+    /// A model card in place of the model folder's.
+    #[arg(long, value_name = "FILE")]
+    pub card: Option<PathBuf>,
+    /// Sets one key of the card, such as input.fit=letterbox.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+impl CardArguments {
+    pub fn of(&self, model: &str) -> ModelArguments {
+        let (card, set) = (self.card.clone(), self.set.clone());
+        ModelArguments { model: model.to_owned(), card, set }
+    }
+}
+
+#[derive(Args, Debug, Default)]
+pub struct RunArguments {
+    /// A model folder or an ONNX file; the built-in person network if none.
+    #[arg(long, default_value = BUILT_IN)]
+    pub model: String,
+    /// file:PATH, pipe:-?format=…, synthetic:portrait, synthetic:field.
+    #[arg(long, value_name = "URI")]
+    pub camera: Option<String>,
+    /// png:DIR, terminal:, window:, null:; may stand more than once.
+    #[arg(long, value_name = "URI")]
+    pub display: Vec<String>,
+    /// End after so many shown frames.
+    #[arg(long, value_name = "N")]
+    pub frames: Option<u64>,
+    /// overlay, mask or side-by-side.
+    #[arg(long, value_parser = parse_view, default_value = "overlay")]
+    pub view: View,
+    /// How much of the mask's colour, 0 to 1.
+    #[arg(long, value_parser = parse_alpha, default_value = "0.5")]
+    pub alpha: u8,
+    /// Show this class alone.
+    #[arg(long, value_name = "CLASS")]
+    pub class: Option<String>,
+    /// One JSON object a frame, and one for the summary.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub card: CardArguments,
+}
+
+#[derive(Args, Debug)]
+pub struct InferArguments {
+    /// A model folder, an ONNX file, or "builtin".
+    pub model: String,
+    /// Images (PNG or JPEG).
+    #[arg(required_unless_present = "tensor")]
+    pub images: Vec<PathBuf>,
+    /// A NumPy .npy tensor in place of images.
+    #[arg(long, value_name = "IN.npy", conflicts_with = "images")]
+    pub tensor: Option<PathBuf>,
+    /// Folder for the pictures, or the .npy file for the tensor (out.npy, out.1.npy …).
+    #[arg(short, long)]
+    pub output: Option<PathBuf>,
+    /// JSON lines only.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub card: CardArguments,
+}
+
+#[derive(Args, Debug)]
+pub struct EvalArguments {
+    /// A model folder, an ONNX file, or "builtin".
+    pub model: String,
+    /// A folder with images/ and masks/ (8-bit class ids, 255 ignored).
+    pub folder: PathBuf,
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub card: CardArguments,
+}
+
+#[derive(Args, Debug)]
+pub struct BenchArguments {
+    /// A model folder, an ONNX file, or "builtin".
+    pub model: String,
+    /// Threads for the network.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1))]
+    pub threads: u16,
+    /// Inferences after one warm-up.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub iterations: u32,
+    /// Size of the frame and of the picture, for the stages beside the network.
+    #[arg(long, default_value = "1280x720", value_parser = parse_size)]
+    pub frame: (u32, u32),
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub card: CardArguments,
+}
+
+#[derive(Args, Debug)]
+pub struct InspectArguments {
+    /// A model folder, an ONNX file, or "builtin".
+    pub model: String,
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub card: CardArguments,
+}
+
+#[derive(Args, Debug)]
+pub struct DoctorArguments {
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn parse_view(text: &str) -> Result<View, String> {
+    View::from_name(text).ok_or_else(|| {
+        let names = View::ALL.map(View::name).join(", ");
+        format!("expected one of {names}")
+    })
+}
+
+fn parse_alpha(text: &str) -> Result<u8, String> {
+    let alpha = text.parse::<f32>().ok().filter(|alpha| (0.0..=1.0).contains(alpha));
+    alpha.map(|alpha| (alpha * 255.0).round() as u8).ok_or_else(|| "expected 0 to 1".to_owned())
+}
+
+fn parse_size(text: &str) -> Result<(u32, u32), String> {
+    let sides = text.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
+    sides
+        .filter(|(width, height)| (1..=8192).contains(width) && (1..=8192).contains(height))
+        .ok_or_else(|| "expected WIDTHxHEIGHT, such as 1280x720".to_owned())
+}

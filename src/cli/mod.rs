@@ -1,0 +1,190 @@
+//! The command line: raw arguments -> a checked command -> an exit code.
+//!
+//! Exit codes: 0 done, 1 failed while running, 2 wrong arguments or configuration. Results go to
+//! standard output, diagnostics to standard error.
+
+mod arguments;
+mod log;
+mod run;
+
+use crate::camera::CameraError;
+use crate::display::DisplayError;
+use crate::infer::{self, InferError};
+use crate::network::{NetworkError, inspect, load, model};
+use crate::pipeline::RunError;
+use crate::{bench, doctor, evaluate};
+use arguments::{Arguments, Command, InferArguments, InspectArguments, RunArguments};
+use clap::Parser;
+use log::HeldLog;
+use serde::Serialize;
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use thiserror::Error;
+
+/// Why a command ended without its result, and so its exit code.
+#[derive(Debug, Error)]
+enum Failure {
+    /// Exit code 2.
+    #[error("{0}")]
+    Configuration(String),
+    /// Exit code 1.
+    #[error("{0}")]
+    Running(String),
+}
+
+impl Failure {
+    fn code(&self) -> u8 {
+        match self {
+            Failure::Configuration(_) => 2,
+            Failure::Running(_) => 1,
+        }
+    }
+}
+
+/// What is wrong before anything runs.
+impl From<NetworkError> for Failure {
+    fn from(error: NetworkError) -> Failure {
+        match error {
+            NetworkError::Run(_) | NetworkError::Input { .. } => {
+                Failure::Running(error.to_string())
+            }
+            _ => Failure::Configuration(error.to_string()),
+        }
+    }
+}
+
+impl From<CameraError> for Failure {
+    fn from(error: CameraError) -> Failure {
+        Failure::Configuration(error.to_string())
+    }
+}
+
+impl From<DisplayError> for Failure {
+    fn from(error: DisplayError) -> Failure {
+        Failure::Configuration(error.to_string())
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Failure {
+        Failure::Running(error.to_string())
+    }
+}
+
+impl From<InferError> for Failure {
+    fn from(error: InferError) -> Failure {
+        match error {
+            InferError::Network(error) => error.into(),
+            error => Failure::Running(error.to_string()),
+        }
+    }
+}
+
+/// Results that nobody takes.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Failure {
+        Failure::Running(format!("standard output: {error}; nothing more can be written"))
+    }
+}
+
+/// Runs segcam with a process's arguments, the program's name first.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are asked for; everything else is wrong.
+            let code = if error.use_stderr() { 2 } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let log = log::start(arguments.verbose, arguments.quiet);
+    let command = arguments.command.unwrap_or_else(|| Command::Run(RunArguments::demo()));
+    match execute(command, &log) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let _ = writeln!(io::stderr(), "segcam: {}", one_line(&failure.to_string()));
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+/// Names inside files are foreign text: no line breaks, nothing that a terminal obeys.
+fn one_line(text: &str) -> String {
+    let line: Vec<&str> = text.split(char::is_control).filter(|part| !part.is_empty()).collect();
+    line.join(" ")
+}
+
+fn execute(command: Command, log: &HeldLog) -> Result<(), Failure> {
+    match command {
+        Command::Run(arguments) => run::run(&arguments, log),
+        Command::Infer(arguments) => infer(arguments),
+        Command::Eval(arguments) => {
+            let model = model::open(&arguments.card.of(&arguments.model))?;
+            let report = evaluate::folder(Arc::new(model), &arguments.folder)
+                .map_err(|error| Failure::Running(error.to_string()))?;
+            print(&report, arguments.json)
+        }
+        Command::Bench(arguments) => {
+            let model = model::open(&arguments.card.of(&arguments.model))?;
+            let report = bench::run(Arc::new(model), arguments.iterations, arguments.frame)
+                .map_err(|error| Failure::Running(error.to_string()))?;
+            print(&report, arguments.json)
+        }
+        Command::Inspect(arguments) => inspect(arguments),
+        Command::Doctor(arguments) => print(&doctor::examine(), arguments.json),
+    }
+}
+
+/// A result as text or as one JSON object.
+fn print(report: &(impl Serialize + std::fmt::Display), json: bool) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    if json {
+        serde_json::to_writer(&mut out, report).map_err(io::Error::from)?;
+        writeln!(out)?;
+    } else {
+        write!(out, "{report}")?;
+    }
+    Ok(out.flush()?)
+}
+
+fn infer(arguments: InferArguments) -> Result<(), Failure> {
+    let named = arguments.card.of(&arguments.model);
+    let mut out = io::stdout().lock();
+    if let Some(tensor) = &arguments.tensor {
+        let Some(output) = &arguments.output else {
+            return Err(Failure::Configuration(
+                "infer --tensor: -o OUT.npy is missing; name the file for the output".to_owned(),
+            ));
+        };
+        let written = infer::tensor(&named, tensor, output)?;
+        for line in written {
+            serde_json::to_writer(&mut out, &line).map_err(io::Error::from)?;
+            writeln!(out)?;
+        }
+        return Ok(());
+    }
+    let model = Arc::new(model::open(&named)?);
+    let folder = arguments.output.unwrap_or_else(|| PathBuf::from("."));
+    let mut inferer = infer::Inferer::new(model, folder)?;
+    for image in &arguments.images {
+        let line = inferer.image(image)?;
+        serde_json::to_writer(&mut out, &line).map_err(io::Error::from)?;
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+fn inspect(arguments: InspectArguments) -> Result<(), Failure> {
+    let files = model::read(&arguments.card.of(&arguments.model))?;
+    let resolve = |input: &load::OpenInput| model::open_shape(&files.path, input, &files.card);
+    let report = inspect::inspect(&files.path, &files.proto, &resolve);
+    print(&report, arguments.json)?;
+    match report.error {
+        Some(error) => Err(Failure::Configuration(error)),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,138 @@
+//! `segcam run`: the main job, and the demonstration without arguments.
+
+use super::Failure;
+use super::arguments::RunArguments;
+use super::log::HeldLog;
+use crate::compose::{Compositor, Scene, Settings, Shown, Status};
+use crate::display::{self, Display, DisplayError};
+use crate::network::model::{self, BUILT_IN, Model};
+use crate::pipeline::{self, Job, KEYS, Summary};
+use crate::{camera, config};
+use serde::Serialize;
+use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// Frames of a run without a camera named: ten seconds of the built-in one.
+const DEMO_FRAMES: u64 = 300;
+/// Where a run without a display named leaves its pictures.
+const DEMO_FOLDER: &str = "segcam-out";
+const DEMO_CAMERA: &str = "synthetic:portrait";
+
+impl RunArguments {
+    pub fn demo() -> RunArguments {
+        let alpha = Settings::default().alpha;
+        RunArguments { model: BUILT_IN.to_owned(), alpha, ..RunArguments::default() }
+    }
+
+    /// The displays named, or those of the demonstration.
+    fn displays(&self) -> Vec<String> {
+        if !self.display.is_empty() {
+            return self.display.clone();
+        }
+        let pictures = format!("png:{DEMO_FOLDER}?last=8&every=1");
+        let terminal = io::stdout().is_terminal() && !self.json;
+        let terminal = terminal.then(|| "terminal:".to_owned());
+        terminal.into_iter().chain([pictures]).collect()
+    }
+
+    fn settings(&self, model: &Model) -> Result<Settings, Failure> {
+        let class = |name: &String| {
+            let names: Vec<&str> = model.classes.iter().map(|class| &*class.name).collect();
+            let at = names.iter().position(|known| known == name);
+            at.map(|at| at as u8).ok_or_else(|| {
+                let near = config::nearest(name, &names).unwrap_or_default();
+                Failure::Configuration(format!(
+                    "--class {name}: {} has no such class; did you mean \"{near}\"? (there are {})",
+                    model.name,
+                    names.join(", ")
+                ))
+            })
+        };
+        let only = self.class.as_ref().map(class).transpose()?;
+        Ok(Settings { view: self.view, alpha: self.alpha, only, ..Settings::default() })
+    }
+}
+
+pub fn run(arguments: &RunArguments, log: &HeldLog) -> Result<(), Failure> {
+    let names = arguments.displays();
+    let on_terminal = names.iter().any(|display| display.starts_with("terminal:"));
+    if on_terminal && io::stderr().is_terminal() {
+        log.hold();
+    }
+    let done = show(arguments, &names);
+    log.release();
+    done
+}
+
+fn show(arguments: &RunArguments, names: &[String]) -> Result<(), Failure> {
+    let mut displays =
+        names.iter().map(|uri| display::open(uri)).collect::<Result<Vec<_>, DisplayError>>()?;
+    let model = match model::open(&arguments.card.of(&arguments.model)) {
+        Ok(model) => Arc::new(model),
+        Err(error) => {
+            show_no_model(&mut displays, &error.to_string());
+            return Err(error.into());
+        }
+    };
+    let settings = arguments.settings(&model)?;
+    let camera = camera::open(arguments.camera.as_deref().unwrap_or(DEMO_CAMERA))?;
+    let demo = arguments.camera.is_none().then_some(DEMO_FRAMES);
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&stop))
+            .map_err(|error| Failure::Running(format!("signal {signal}: {error}")))?;
+    }
+    if io::stdout().is_terminal() && io::stdin().is_terminal() {
+        log::info!("keys: {}", KEYS);
+    }
+    let mut out = io::stdout();
+    let summary = pipeline::run(Job {
+        model,
+        camera,
+        displays,
+        settings,
+        frames: arguments.frames.or(demo),
+        json: if arguments.json { Some(&mut out) } else { None },
+        stop,
+        snapshots: DEMO_FOLDER.to_owned(),
+    })?;
+    if arguments.json {
+        #[derive(Serialize)]
+        struct Last<'a> {
+            summary: &'a Summary,
+        }
+        serde_json::to_writer(&mut out, &Last { summary: &summary }).map_err(io::Error::from)?;
+        return Ok(writeln!(out)?);
+    }
+    write!(out, "{summary}")?;
+    for folder in names.iter().filter_map(|uri| uri.strip_prefix("png:")) {
+        let folder = folder.split('?').next().unwrap_or(folder);
+        writeln!(out, "pictures   {folder}")?;
+    }
+    Ok(())
+}
+
+/// The screen says why there is nothing to see. What goes wrong with that does not matter more
+/// than the model's error, which follows.
+fn show_no_model(displays: &mut [Box<dyn Display>], reason: &str) {
+    let (status, settings) = (Status::default(), Settings::default());
+    let scene = Scene {
+        shown: Shown::NoModel { reason },
+        classes: &[],
+        status: &status,
+        settings: &settings,
+    };
+    for display in displays {
+        let screen = display.size();
+        let mut compositor = Compositor::default();
+        let shown = display.begin(compositor.size(&scene, screen)).and_then(|()| {
+            compositor.compose(&scene, screen, &mut |y, row| display.write_row(y, row));
+            display.present(0)?;
+            display.finish()
+        });
+        if let Err(error) = shown {
+            log::warn!("{error}");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! `segcam run` from outside: sources, displays, faults, ends.
+
+use crate::onnx;
+use crate::program::{Ended, Place, call, call_in, finish, segcam};
+use serde_json::Value;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+/// The frames' lines and the summary of a run with --json.
+fn lines(ended: &Ended) -> (Vec<Value>, Value) {
+    let mut lines: Vec<Value> =
+        ended.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let last = lines.pop().expect("no summary");
+    (lines, last["summary"].clone())
+}
+
+fn run(arguments: &[&str]) -> (Vec<Value>, Value) {
+    let all = [&["run", "--json", "--display", "null:"][..], arguments].concat();
+    lines(&call(&all).success())
+}
+
+#[test]
+fn the_demonstration_writes_pictures_and_ends_with_a_summary() {
+    let place = Place::new();
+    let ended = call_in(&place.path(""), &["run", "--frames", "5"]).success();
+    assert!(ended.out.contains("5 shown"), "{}", ended.out);
+    assert!(ended.out.contains("network"), "{}", ended.out);
+    assert!(ended.out.contains("person"), "{}", ended.out);
+    assert!(ended.out.contains("segcam-out"), "{}", ended.out);
+    let pictures: Vec<_> = std::fs::read_dir(place.path("segcam-out")).unwrap().collect();
+    assert!(!pictures.is_empty());
+    for picture in pictures {
+        assert_eq!(image::open(picture.unwrap().path()).unwrap().width(), 640);
+    }
+}
+
+#[test]
+fn files_are_shown_whole_and_in_order() {
+    let place = Place::new();
+    let model = place.write("color.onnx", &onnx::strongest_color(8, 8));
+    std::fs::create_dir(place.path("pictures")).unwrap();
+    for (name, color) in [("b", [0, 200, 0]), ("a", [200, 0, 0]), ("c", [0, 0, 200])] {
+        place.image(&format!("pictures/{name}.png"), 12, 10, |_, _| color);
+    }
+    let (frames, summary) =
+        run(&["--model", &model, "--camera", &format!("file:{}", place.text("pictures"))]);
+    assert_eq!(frames.len(), 3);
+    for (index, frame) in frames.iter().enumerate() {
+        assert_eq!(frame["frame"], index);
+        assert_eq!(frame["classes"][format!("class {index}")], 1.0, "{frame}");
+    }
+    assert_eq!((&summary["frames"], &summary["dropped"]), (&Value::from(3), &Value::from(0)));
+}
+
+#[test]
+fn a_clip_is_shown_frame_by_frame() {
+    let place = Place::new();
+    let model = place.write("color.onnx", &onnx::strongest_color(8, 8));
+    // Limited BT.601: red, then blue.
+    let mut clip = b"YUV4MPEG2 W16 H8 F25:1 C420jpeg\n".to_vec();
+    for [y, u, v] in [[81, 90, 240], [41, 240, 110]] {
+        clip.extend(b"FRAME\n");
+        clip.extend([y; 128]);
+        clip.extend([u; 32]);
+        clip.extend([v; 32]);
+    }
+    let clip = format!("file:{}", place.write("a.y4m", &clip));
+    let (frames, _) = run(&["--model", &model, "--camera", &clip]);
+    let winners: Vec<f64> = frames
+        .iter()
+        .zip(["class 0", "class 2"])
+        .map(|(frame, class)| frame["classes"][class].as_f64().unwrap())
+        .collect();
+    assert_eq!(winners, [1.0, 1.0]);
+}
+
+#[test]
+fn raw_frames_come_through_a_pipe() {
+    let place = Place::new();
+    let model = place.write("color.onnx", &onnx::strongest_color(8, 8));
+    let uri = "pipe:-?format=rgb24&width=8&height=6";
+    let command = segcam(&[
+        "run", "--json", "--model", &model, "--camera", uri, "--display", "null:",
+    ]);
+    let ended = finish(command, &[10, 200, 30].repeat(8 * 6)).success();
+    let (frames, _) = lines(&ended);
+    assert_eq!(frames.len(), 1);
+    assert_eq!(frames[0]["classes"]["class 1"], 1.0);
+}
+
+#[test]
+fn every_frame_is_shown_with_its_own_mask() {
+    // The field camera knows the truth of each frame: with masks of other frames, or shifted
+    // ones, the network that reads colours off would not agree with itself over two runs.
+    let arguments = ["--camera", "synthetic:portrait?fps=0&width=320&height=240", "--frames", "12"];
+    let (first, _) = run(&arguments);
+    let (second, _) = run(&arguments);
+    let shares = |frames: &[Value]| -> Vec<(Value, Value)> {
+        frames.iter().map(|frame| (frame["frame"].clone(), frame["classes"].clone())).collect()
+    };
+    assert_eq!(shares(&first), shares(&second));
+    let changes = first.windows(2).filter(|pair| pair[0]["classes"] != pair[1]["classes"]);
+    assert!(changes.count() > 5, "the camera pans, so the areas change");
+}
+
+#[test]
+fn dropped_frames_are_counted() {
+    let (frames, summary) =
+        run(&["--camera", "synthetic:portrait?fps=200&fault.drop=0.5", "--frames", "10"]);
+    assert_eq!(frames.len(), 10);
+    let last = frames[9]["frame"].as_u64().unwrap();
+    let dropped = summary["dropped"].as_u64().unwrap();
+    // All up to the last one shown were either shown or dropped.
+    assert!(dropped >= last - 9, "{last} {summary}");
+}
+
+#[test]
+fn old_frames_are_shown_as_stale() {
+    let (frames, _) = run(&["--camera", "synthetic:portrait?fault.delay=700", "--frames", "3"]);
+    assert!(frames.iter().all(|frame| frame["state"] == "stale"), "{frames:?}");
+    assert!(frames.iter().all(|frame| frame["age_ms"].as_f64().unwrap() > 500.0));
+    let (frames, _) = run(&["--camera", "synthetic:portrait", "--frames", "3"]);
+    assert!(frames.iter().all(|frame| frame["state"] == "live"), "{frames:?}");
+}
+
+#[test]
+fn a_lost_camera_comes_back() {
+    let place = Place::new();
+    let uri = "synthetic:portrait?fps=20&fault.disconnect=4&fault.return=300";
+    let pictures = format!("png:{}", place.text("out"));
+    let arguments = ["run", "--camera", uri, "--display", &pictures, "--frames", "9"];
+    let ended = call(&arguments).success();
+    let (gone, back) = (ended.err.matches("no signal").count(), ended.err.matches("is back").count());
+    assert!(gone >= 1 && back >= 1, "{}", ended.err);
+    // Each change once.
+    assert!(gone <= 3 && back <= gone, "{}", ended.err);
+}
+
+#[test]
+fn damaged_frames_are_dropped_not_shown() {
+    let (frames, summary) = run(&[
+        "--camera",
+        "synthetic:portrait?fps=100&fault.truncate=0.5&format=yuyv",
+        "--frames",
+        "8",
+    ]);
+    assert_eq!(frames.len(), 8);
+    assert!(summary["dropped"].as_u64().unwrap() > 0, "{summary}");
+}
+
+#[test]
+fn signals_end_a_run_cleanly() {
+    for signal in ["-INT", "-TERM"] {
+        let place = Place::new();
+        let mut command = segcam(&["run", "--camera", "synthetic:portrait", "--display"]);
+        command.arg(format!("png:{}?last=2", place.text("out")));
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().unwrap();
+        let start = Instant::now();
+        while std::fs::read_dir(place.path("out")).map_or(0, |files| files.count()) < 1 {
+            assert!(start.elapsed() < Duration::from_secs(60), "no picture");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let id = child.id().to_string();
+        assert!(std::process::Command::new("kill").args([signal, &id]).status().unwrap().success());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{signal}");
+        assert!(String::from_utf8_lossy(&output.stdout).contains("frames"), "{signal}");
+        for file in std::fs::read_dir(place.path("out")).unwrap() {
+            image::open(file.unwrap().path()).expect("a half-written picture");
+        }
+    }
+}
+
+#[test]
+fn a_broken_model_is_said_on_the_screen_too() {
+    let place = Place::new();
+    let model = place.write("broken.onnx", b"no network");
+    let pictures = format!("png:{}", place.text("out"));
+    let ended = call(&["run", "--model", &model, "--display", &pictures]);
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.error().contains("is no ONNX model"), "{ended:?}");
+    assert_eq!(std::fs::read_dir(place.path("out")).unwrap().count(), 1);
+}
+
+#[test]
+fn a_simulated_field_knows_its_iou() {
+    let place = Place::new();
+    let model = place.write("color.onnx", &onnx::strongest_color(8, 8));
+    let (_, summary) = run(&[
+        "--model", &model, "--camera", "synthetic:field?seed=1&fps=0&width=160&height=120", "--frames", "3",
+    ]);
+    // Three classes cannot fit the field's: it says so rather than giving a figure.
+    assert!(summary["mean_iou"].is_null() || summary["mean_iou"].is_number());
+}
