@@ -1,7 +1,7 @@
 //! `segcam infer`: images to masks and overlays, tensors to tensors.
 
 use crate::atomic::{self, WriteError};
-use crate::camera::{CameraError, read_image};
+use crate::camera::{CameraError, read_picture};
 use crate::compose::{Compositor, Scene, Settings, Shown, Status};
 use crate::decode::{LabelMap, shares};
 use crate::frame::Frame;
@@ -52,6 +52,7 @@ pub struct ImageResult {
 pub struct Inferer {
     segmenter: Segmenter,
     folder: PathBuf,
+    frame: Frame,
     labels: LabelMap,
     compositor: Compositor,
 }
@@ -65,7 +66,7 @@ impl Inferer {
         let segmenter =
             Segmenter::new(model).map_err(|error| InferError::Segment { file: name, error })?;
         let (labels, compositor) = (LabelMap::default(), Compositor::default());
-        Ok(Inferer { segmenter, folder, labels, compositor })
+        Ok(Inferer { segmenter, folder, frame: Frame::empty(), labels, compositor })
     }
 
     /// Writes `NAME.mask.png` (8-bit class ids, the image's size; 255 where the network saw
@@ -73,10 +74,10 @@ impl Inferer {
     pub fn image(&mut self, path: &Path) -> Result<ImageResult, InferError> {
         let start = Instant::now();
         let file = path.display().to_string();
-        let frame = read_image(path)?;
+        read_picture(path, &mut self.frame)?;
         let times = self
             .segmenter
-            .segment(&frame, &mut self.labels)
+            .segment(&self.frame, &mut self.labels)
             .map_err(|error| InferError::Segment { file: file.clone(), error })?;
         let model = Arc::clone(self.segmenter.model());
         let mut areas = vec![0.0; model.classes.len()];
@@ -87,7 +88,7 @@ impl Inferer {
         let (width, height) = (self.labels.width, self.labels.height);
         let bytes = png(&self.labels.ids, width, height, ExtendedColorType::L8, &mask)?;
         atomic::write(&mask, &bytes)?;
-        let pixels = self.overlay(&frame, &areas, start.elapsed());
+        let pixels = self.overlay(&areas, start.elapsed());
         let bytes = png(&pixels, width, height, ExtendedColorType::Rgb8, &overlay)?;
         atomic::write(&overlay, &bytes)?;
         let milliseconds = |time: Duration| time.as_secs_f32() * 1e3;
@@ -107,11 +108,11 @@ impl Inferer {
     }
 
     /// The mask over the image, as RGB.
-    fn overlay(&mut self, frame: &Frame, areas: &[f32], age: Duration) -> Vec<u8> {
+    fn overlay(&mut self, areas: &[f32], age: Duration) -> Vec<u8> {
         let model = self.segmenter.model();
         let settings = Settings { status: false, ..Settings::default() };
         let scene = Scene {
-            shown: Shown::Live { frame, labels: &self.labels, shares: areas, age },
+            shown: Shown::Live { frame: &self.frame, labels: &self.labels, shares: areas, age },
             classes: &model.classes,
             status: &Status::default(),
             settings: &settings,

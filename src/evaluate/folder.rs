@@ -1,7 +1,8 @@
 //! `segcam eval`: a folder of images with their true masks.
 
 use super::{Confusion, CrossEntropy, EvaluateError, Meaning, Report};
-use crate::camera::{CameraError, read_image, read_mask};
+use crate::camera::{CameraError, read_picture};
+use crate::frame::{Frame, PixelFormat};
 use crate::config::card::Kind;
 use crate::decode::LabelMap;
 use crate::network::model::Model;
@@ -37,20 +38,22 @@ pub fn folder(model: Arc<Model>, folder: &Path) -> Result<Report, FolderError> {
     let mut segmenter = Segmenter::new(Arc::clone(&model))
         .map_err(|error| FolderError::Segment { path: folder.to_owned(), error })?;
     let mut labels = LabelMap::default();
+    let (mut frame, mut mask) = (Frame::empty(), Frame::empty());
     for image in images {
         let name = image.file_stem().unwrap_or_default().to_string_lossy();
         let mask_path = folder.join("masks").join(format!("{name}.png"));
         if !mask_path.exists() {
             return Err(FolderError::NoMask { image, mask: mask_path });
         }
-        let frame = read_image(&image)?;
-        let mask = read_mask(&mask_path)?;
+        read_picture(&image, &mut frame)?;
+        read_picture(&mask_path, &mut mask)?;
         let size = (frame.width(), frame.height());
-        if (mask.width, mask.height) != size {
+        if mask.layout.format != PixelFormat::Grey || (mask.width(), mask.height()) != size {
+            let color = if mask.layout.format == PixelFormat::Grey { "grey" } else { "colour" };
             return Err(FolderError::Mask {
                 path: mask_path,
-                found: format!("{}x{} pixels", mask.width, mask.height),
-                expected: format!("{}x{} as {} has", size.0, size.1, image.display()),
+                found: format!("{}x{} {color} pixels", mask.width(), mask.height()),
+                expected: format!("{}x{} grey ones (class ids), the size of its image", size.0, size.1),
             });
         }
         let wrong = |error: EvaluateError| FolderError::Mask {
@@ -66,7 +69,7 @@ pub fn folder(model: Arc<Model>, folder: &Path) -> Result<Report, FolderError> {
             |decoder, scores, mapping, _| {
                 decoder.decode(scores, mapping, &mut labels)?;
                 if has_scores && let Some(meaning) = Meaning::of(model.output.kind, scores) {
-                    let added = loss.add(scores, meaning, mapping, &mask.ids, [size.1, size.0]);
+                    let added = loss.add(scores, meaning, mapping, &mask.data, [size.1, size.0]);
                     problem = problem.take().or(added.err());
                 }
                 Ok(())
@@ -76,7 +79,7 @@ pub fn folder(model: Arc<Model>, folder: &Path) -> Result<Report, FolderError> {
         if let Some(error) = problem {
             return Err(wrong(error));
         }
-        confusion.add(&mask.ids, &labels.ids).map_err(wrong)?;
+        confusion.add(&mask.data, &labels.ids).map_err(wrong)?;
     }
     Ok(confusion.report(&names, has_scores.then_some(&loss)))
 }

@@ -197,6 +197,17 @@ impl Frame {
         }
     }
 
+    /// One grey pixel: buffers for a camera to give a layout.
+    pub fn empty() -> Frame {
+        Frame::new(Layout {
+            format: PixelFormat::Grey,
+            width: 1,
+            height: 1,
+            stride: 1,
+            encoding: Encoding::default(),
+        })
+    }
+
     /// Takes another layout, keeping the allocation.
     pub fn reshape(&mut self, layout: Layout) {
         self.layout = layout;

@@ -2,10 +2,10 @@
 
 mod hostile;
 mod infer;
-// mod messages;
+mod messages;
 mod networks;
 mod onnx;
 mod program;
-// mod run;
+mod run;
 mod tiles;
 mod zoo;

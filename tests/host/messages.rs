@@ -56,7 +56,7 @@ fn check(place: &Place, arguments: &[&str], code: i32, parts: &[&str]) {
 fn check_card(lines: &str, parts: &[&str]) {
     let place = place();
     place.write("color/model.toml", format!("{CARD}{lines}").as_bytes());
-    check(&place, &["infer", "color", "a.png"], 2, &["model.toml"]);
+    check(&place, &["infer", "color", "a.png"], 2, &["color/"]);
     check(&place, &["infer", "color", "a.png"], 2, parts);
 }
 
@@ -67,7 +67,7 @@ fn paths() {
     check(&place, &["infer", "color", "b.png"], 1, &["b.png", "cannot be read", "check the path"]);
     check(&place, &["infer", "empty", "a.png"], 2, &["empty/model.toml", "cannot be read"]);
     check(&place, &["infer", "a.png", "a.png"], 2, &["a.png", "is no ONNX model"]);
-    check(&place, &["infer", "color", "color/model.toml"], 1, &["neither a PNG nor a JPEG"]);
+    check(&place, &["infer", "color", "color/model.toml"], 1, &["model.toml", "expected a picture (PNG, JPEG)"]);
     check(&place, &["eval", "color", "empty"], 1, &["empty/images", "images/ and masks/"]);
 }
 
