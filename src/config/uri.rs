@@ -20,6 +20,8 @@ pub enum UriError {
     Key { uri: String, key: String, hint: String },
     #[error("{uri}: {key}={found} is not {expected}")]
     Value { uri: String, key: String, found: String, expected: String },
+    #[error("{uri}: \"{found}\" is not {expected}")]
+    Path { uri: String, found: String, expected: String },
     #[error("{uri}: the parameter {key} is missing; add {key}={example}")]
     Missing { uri: String, key: &'static str, example: &'static str },
 }
@@ -74,6 +76,11 @@ impl Uri {
     /// The URI as it was written.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// True when a parameter is left whose name begins so.
+    pub fn has_prefix(&self, prefix: &str) -> bool {
+        self.parameters.iter().any(|(key, _)| key.starts_with(prefix))
     }
 
     /// Takes a parameter's text out.
@@ -134,6 +141,15 @@ impl Uri {
             key: key.to_owned(),
             found: found.to_owned(),
             expected: expected.to_owned(),
+        }
+    }
+
+    /// The error for a path (what stands between `:` and `?`) that will not do.
+    pub fn refuse_path(&self, expected: impl Into<String>) -> UriError {
+        UriError::Path {
+            uri: self.text.clone(),
+            found: self.path.clone(),
+            expected: expected.into(),
         }
     }
 
