@@ -13,7 +13,7 @@
 //! | `fault.return=MS` | and can be opened again when so long has passed (1000 when not said) |
 //! | `fault.seed=N` | other random numbers |
 //!
-//! Example: `synthetic:portrait?fault.drop=0.1&fault.disconnect=100&fault.return=3000`.
+//! Example: `synthetic:portrait?fault.drop=0.1&fault.disconnect=100&fault.return=20000`.
 
 use super::pace::{later, sleep_until};
 use super::{Arrival, Camera, CameraError};
@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_late_frame_is_old_and_complete() {
-        let (mut camera, mut frame) = open("fault.delay=40&fault.delay_every=2");
+        let (mut camera, mut frame) = open("fault.delay=150&fault.delay_every=2");
         let (mut whole, mut plain) = open("");
         for n in 0..4 {
             let start = Instant::now();
@@ -263,9 +263,10 @@ mod tests {
             assert_eq!(camera.read(&mut frame, LONG).unwrap(), Arrival::Frame);
             whole.read(&mut plain, LONG).unwrap();
             assert_eq!((frame.sequence, &frame.data), (n, &plain.data));
-            let late = n % 2 == 1;
-            assert_eq!(start.elapsed() >= Duration::from_millis(40), late);
-            assert_eq!(frame.captured.elapsed() >= Duration::from_millis(40), late);
+            if n % 2 == 1 {
+                assert!(start.elapsed() >= Duration::from_millis(150));
+                assert!(frame.captured.elapsed() >= Duration::from_millis(150));
+            }
         }
     }
 
@@ -286,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_lost_source_comes_back_when_its_time_has_passed() {
-        let (mut camera, mut frame) = open("fault.disconnect=3&fault.return=30");
+        let (mut camera, mut frame) = open("fault.disconnect=3&fault.return=200");
         for round in 0..2 {
             for _ in 0..3 {
                 assert_eq!(camera.read(&mut frame, LONG).unwrap(), Arrival::Frame);
@@ -296,7 +297,7 @@ mod tests {
                 assert!(matches!(error, CameraError::Lost { .. }), "round {round}: {error}");
             }
             assert!(camera.reopen().is_err());
-            std::thread::sleep(Duration::from_millis(35));
+            std::thread::sleep(Duration::from_millis(210));
             camera.reopen().unwrap();
         }
         assert_eq!(frame.sequence, 5);
@@ -304,7 +305,7 @@ mod tests {
 
     #[test]
     fn a_stall_is_silence_and_ends() {
-        let (mut camera, mut frame) = open("fault.stall=2&fault.stall_for=50");
+        let (mut camera, mut frame) = open("fault.stall=2&fault.stall_for=200");
         let mut read = |ms| camera.read(&mut frame, Duration::from_millis(ms)).unwrap();
         assert_eq!([read(1000), read(1000)], [Arrival::Frame; 2]);
         assert_eq!(read(5), Arrival::Timeout);

@@ -6,6 +6,7 @@
 //! from far to near, some of them walking or driving across. Seeds vary camera, weather, soil,
 //! crops, things and sensor noise.
 
+use super::sensor::Sensor;
 use super::sprite::{Color, Place, Sprite};
 use super::synthetic::{Dice, Scene, mix, wave};
 use super::texture::Texture;
@@ -98,10 +99,7 @@ pub struct Field {
     sprites: Vec<[Sprite; 2]>,
     grain: Texture,
     patches: Texture,
-    /// Sensor noise; rows begin at random places of it.
-    noise: Vec<i8>,
-    /// Two rows as they were before they are softened.
-    rows: [Vec<u8>; 2],
+    sensor: Sensor,
 }
 
 /// The camera at one instant.
@@ -144,7 +142,7 @@ impl Field {
                 }
             }));
         }
-        let loud = dice.roll(1, 9);
+        let sensor = Sensor::new(&mut Dice::new(mix(seed) ^ 2));
         let crops = [0; 3].map(|_| Crop {
             shades: dice.pick(&CROPS),
             rows: (1 << 32) / i64::from(dice.roll(400, 1100)),
@@ -172,16 +170,14 @@ impl Field {
             sprites,
             grain,
             patches,
-            noise: (0..16_384)
-                .map(|_| (dice.roll(-loud, loud) + dice.roll(-loud, loud)) as i8)
-                .collect(),
-            rows: [Vec::new(), Vec::new()],
+            sensor,
         }
     }
 
     fn view(&self, n: u64) -> View {
         let sway = |period: u64, by: i32| {
-            i64::from((wave(n % period * 65536 / period + mix(self.seed ^ period)) * by) >> 15)
+            let phase = (n % period * 65536 / period).wrapping_add(mix(self.seed ^ period));
+            i64::from((wave(phase) * by) >> 15)
         };
         let bounce = sway(23, self.height / 160) + sway(71, self.height / 100);
         View {
@@ -337,7 +333,7 @@ impl Field {
                     VEHICLE => (walked + i64::from(start)) % across - across / 2,
                     _ => (walked / 2 + i64::from(start)) % (across / 5) - across / 10,
                 } * side;
-                let swinging = moves && (n + phase) / 8 % 2 == 1;
+                let swinging = moves && n.wrapping_add(phase) / 8 % 2 == 1;
                 let sprite = if swinging { other } else { one };
                 let size = |length: i32| (i64::from(length) * self.focal / z) as i32;
                 let (wide, high) = (size(sprite.width), size(sprite.height));
@@ -380,39 +376,6 @@ impl Field {
             }
         }
     }
-
-    /// What lens and sensor do: a little softness, then noise.
-    fn expose(&mut self, n: u64, rgb: &mut [u8]) {
-        let stride = 3 * self.width as usize;
-        let rows = rgb.len() / stride;
-        let [before, soft] = &mut self.rows;
-        before.clear();
-        before.extend_from_slice(&rgb[..stride]);
-        soft.resize(stride, 0);
-        for y in 0..rows {
-            let (this, below) = rgb[y * stride..].split_at_mut(stride);
-            let below = if y + 1 < rows { &below[..stride] } else { &*before };
-            for (((soft, above), here), below) in
-                soft.iter_mut().zip(&*before).zip(&*this).zip(below)
-            {
-                *soft =
-                    ((u16::from(*above) + 2 * u16::from(*here) + u16::from(*below) + 2) >> 2) as u8;
-            }
-            before.copy_from_slice(this);
-            let start = (mix(self.seed ^ n << 16 ^ y as u64) & 0xfff) as usize;
-            let noise = &self.noise[start..];
-            let last = stride - 3;
-            for at in [0, last] {
-                this[at..at + 3].copy_from_slice(&soft[at..at + 3]);
-            }
-            let neighbours = soft.iter().zip(&soft[3.min(last)..]).zip(&soft[6.min(stride)..]);
-            let inner = this[3.min(stride)..].iter_mut().zip(neighbours).zip(noise);
-            for ((to, ((left, here), right)), noise) in inner {
-                let level = (u16::from(*left) + 2 * u16::from(*here) + u16::from(*right) + 2) >> 2;
-                *to = (level as i16 + i16::from(*noise)).clamp(0, 255) as u8;
-            }
-        }
-    }
 }
 
 impl Scene for Field {
@@ -423,101 +386,10 @@ impl Scene for Field {
         self.draw_ground(&view, rgb, truth);
         self.draw_treeline(&view, rgb, truth);
         self.draw_things(&view, n, rgb, truth);
-        self.expose(n, rgb);
+        self.sensor.expose(mix(self.seed ^ n), self.width as usize, rgb);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SIZE: (u32, u32) = (640, 480);
-
-    fn draw(seed: u64, n: u64, (width, height): (u32, u32)) -> (Vec<u8>, Vec<u8>) {
-        let mut rgb = vec![0; 3 * (width * height) as usize];
-        let mut truth = Vec::new();
-        Field::new(seed, width, height).draw(n, &mut rgb, &mut truth);
-        (rgb, truth)
-    }
-
-    #[test]
-    fn every_class_is_seen_and_no_other() {
-        let mut counts = [0; CLASSES.len()];
-        for seed in 0..12 {
-            for n in [0, 300, 900] {
-                let (rgb, truth) = draw(seed, n, (160, 120));
-                assert_eq!(rgb.len(), 3 * truth.len());
-                truth.iter().for_each(|&class| counts[usize::from(class)] += 1);
-            }
-        }
-        let all: u32 = counts.iter().sum();
-        for (name, count) in CLASSES.iter().zip(counts) {
-            assert!(count * 1000 > all * 2, "{name}: {count} of {all} pixels");
-        }
-    }
-
-    #[test]
-    fn the_labels_lie_on_what_they_name() {
-        // Sky and soil differ in colour where their labels meet: a shifted map would not.
-        let (rgb, truth) = draw(1, 50, SIZE);
-        let level = |at: usize| i32::from(rgb[3 * at + 2]) - i32::from(rgb[3 * at]);
-        let mean = |class: u8| {
-            let of: Vec<i32> =
-                (0..truth.len()).filter(|&at| truth[at] == class).map(level).collect();
-            of.iter().sum::<i32>() / of.len().max(1) as i32
-        };
-        assert!(mean(SKY) > mean(GROUND) + 20, "{} {}", mean(SKY), mean(GROUND));
-    }
-
-    #[test]
-    fn the_picture_moves_little_from_frame_to_frame() {
-        for seed in 0..4 {
-            let (before, after) = (draw(seed, 100, SIZE).1, draw(seed, 101, SIZE).1);
-            let changed = before.iter().zip(&after).filter(|(a, b)| a != b).count();
-            assert!(changed > 0 && changed < before.len() / 3, "{changed} labels changed");
-        }
-    }
-
-    #[test]
-    fn the_bits_are_the_same_everywhere() {
-        let sum = |bytes: &[u8]| bytes.iter().fold(0, |sum, &byte| mix(sum ^ u64::from(byte)));
-        let (rgb, truth) = draw(7, 123, (161, 119));
-        assert_eq!((sum(&rgb), sum(&truth)), (0, 0));
-    }
-
-    #[test]
-    fn late_frames_and_large_seeds_are_drawn() {
-        for (seed, n) in [(u64::MAX, 0), (0, u64::MAX), (u64::MAX, u64::MAX)] {
-            draw(seed, n, (64, 48));
-        }
-        for size in [(4096, 16), (16, 4096), (1, 1), (2, 2), (4096, 4096)] {
-            draw(3, 1, size);
-        }
-    }
-
-    /// Writes pictures and label maps into the folder for temporary files, to be looked at.
-    #[test]
-    #[ignore = "writes pictures for the eye"]
-    fn pictures() {
-        let palette: [[u8; 3]; CLASSES.len()] = [
-            [120, 180, 240],
-            [130, 90, 60],
-            [90, 200, 60],
-            [10, 90, 30],
-            [250, 150, 200],
-            [220, 40, 40],
-            [250, 230, 40],
-        ];
-        let folder = std::env::temp_dir().join("segcam-field");
-        std::fs::create_dir_all(&folder).unwrap();
-        for (seed, n) in (0..12).flat_map(|seed| [(seed, 200), (seed, 500)]) {
-            let (rgb, truth) = draw(seed, n, SIZE);
-            let labels: Vec<u8> =
-                truth.iter().flat_map(|&class| palette[usize::from(class)]).collect();
-            for (name, pixels) in [("rgb", rgb), ("truth", labels)] {
-                let picture = image::RgbImage::from_raw(SIZE.0, SIZE.1, pixels).unwrap();
-                picture.save(folder.join(format!("{seed:02}-{n}-{name}.png"))).unwrap();
-            }
-        }
-    }
-}
+#[path = "field_tests.rs"]
+mod tests;

@@ -18,13 +18,6 @@ const MAX_PICTURES: usize = 1_000_000;
 /// What of a directory is a picture.
 const EXTENSIONS: [&str; 3] = ["png", "jpg", "jpeg"];
 
-/// Reads one picture (PNG or JPEG, told by its contents) into `frame`: grey ones as
-/// [`PixelFormat::Grey`], all others as [`PixelFormat::Rgb`], without their transparency.
-/// Errors name the file.
-pub fn read_picture(path: &Path, frame: &mut Frame) -> Result<(), CameraError> {
-    Picture::default().read(path, frame)
-}
-
 /// Reads pictures, keeping the allocation for their bytes.
 #[derive(Default)]
 struct Picture {
@@ -32,6 +25,7 @@ struct Picture {
 }
 
 impl Picture {
+    /// Errors name the file.
     fn read(&mut self, path: &Path, frame: &mut Frame) -> Result<(), CameraError> {
         let name = path.display().to_string();
         let unreadable = |cause: std::io::Error| CameraError::failed(&name, cannot_read(&cause));
@@ -46,7 +40,8 @@ impl Picture {
     }
 }
 
-/// Decodes a PNG or JPEG; its size is checked before anything is allocated for it.
+/// Decodes a PNG or JPEG, told by its first bytes: grey ones as [`PixelFormat::Grey`], all
+/// others as [`PixelFormat::Rgb`], without their transparency. Its size is checked before anything is allocated for it.
 pub(super) fn decode(bytes: &[u8], name: &str, frame: &mut Frame) -> Result<(), CameraError> {
     let fail = |message: String| CameraError::failed(name, message);
     let format = picture_format(bytes, name)?;
@@ -205,7 +200,7 @@ impl Pictures {
 
 enum Source {
     Pictures(Pictures),
-    Clip(Clip),
+    Clip(Box<Clip>),
 }
 
 /// The camera of `file:`.
@@ -244,7 +239,7 @@ impl FileCamera {
                 if own_rate {
                     pace = Some(Pace::new(clip.fps()));
                 }
-                Source::Clip(clip)
+                Source::Clip(Box::new(clip))
             } else {
                 picture_format(&start, &name)?;
                 Source::Pictures(Pictures::new(vec![path], looped))

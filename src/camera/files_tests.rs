@@ -158,7 +158,7 @@ fn clips_of_every_layout_and_odd_sizes_are_read() {
 #[test]
 fn clips_loop_and_play_live() {
     let directory = tempfile::tempdir().unwrap();
-    let uri = save(&directory, "a.y4m", &clip("W4 H4 F100:1", 3, 24));
+    let uri = save(&directory, "a.y4m", &clip("W4 H4 F5:1", 3, 24));
     let (mut camera, mut frame) = (open(&format!("{uri}?loop")).unwrap(), frame());
     for n in 0..7 {
         assert_eq!(camera.read(&mut frame, LONG).unwrap(), Arrival::Frame);
@@ -168,9 +168,9 @@ fn clips_loop_and_play_live() {
     assert!(camera.is_live());
     camera.read(&mut frame, LONG).unwrap();
     assert_eq!(camera.read(&mut frame, Duration::ZERO).unwrap(), Arrival::Timeout);
-    std::thread::sleep(Duration::from_millis(55));
+    std::thread::sleep(Duration::from_millis(450));
     camera.read(&mut frame, LONG).unwrap();
-    assert!(frame.sequence >= 5);
+    assert!(frame.sequence >= 2);
     assert_eq!(u64::from(frame.data[0]), frame.sequence % 3);
 }
 

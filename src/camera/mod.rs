@@ -34,12 +34,11 @@ mod files;
 mod pace;
 mod pipe;
 mod portrait;
+mod sensor;
 mod sprite;
 mod synthetic;
 mod texture;
 mod y4m;
-
-pub use files::read_picture;
 
 use crate::config::uri::{Uri, UriError};
 use crate::frame::{Encoding, Frame, LayoutError, Matrix, Range};

@@ -92,12 +92,11 @@ impl Sprite {
         for _ in 0..2 {
             let before = self.pixels.clone();
             let colored = |at: usize| before.get(at).copied().filter(|pixel| *pixel != 0);
-            for at in 0..before.len() {
-                if before[at] == 0 {
-                    let around = [at + 1, at.wrapping_sub(1), at + STRIDE, at.wrapping_sub(STRIDE)];
-                    if let Some(pixel) = around.into_iter().find_map(colored) {
-                        self.pixels[at] = pixel & 0x0000_ffff_ffff_ffff;
-                    }
+            for (at, pixel) in self.pixels.iter_mut().enumerate().filter(|(_, pixel)| **pixel == 0)
+            {
+                let around = [at + 1, at.wrapping_sub(1), at + STRIDE, at.wrapping_sub(STRIDE)];
+                if let Some(beside) = around.into_iter().find_map(colored) {
+                    *pixel = beside & 0x0000_ffff_ffff_ffff;
                 }
             }
         }
@@ -260,17 +259,22 @@ impl Sprite {
     pub fn draw(&self, place: &Place, rgb: &mut [u8], truth: &mut [u8], width: i32) {
         let height = truth.len() as i32 / width;
         let (left, top) = (place.x - place.width / 2, place.foot - place.height);
-        let (step_x, step_y) = ((SIDE << 16) / place.width, (SIDE << 16) / place.height);
+        // The middle of a pixel, in 256ths of a sprite's pixel.
+        let middle = |at: i32, step: i64| {
+            let position = (i64::from(at) * step + step / 2) >> 8;
+            position.clamp(0, i64::from(SIDE - 1) << 8) as i32
+        };
+        let step_x = (i64::from(SIDE) << 16) / i64::from(place.width);
+        let step_y = (i64::from(SIDE) << 16) / i64::from(place.height);
         let columns = left.max(0)..(left + place.width).min(width);
         for y in top.max(0)..place.foot.min(height) {
-            // The middles of pixels, in 256ths of a sprite pixel.
-            let v = (((y - top) * (step_y >> 4) + (step_y >> 5)) >> 4).clamp(0, (SIDE - 1) << 8);
+            let v = middle(y - top, step_y);
             let above = &self.pixels[(v >> 8) as usize * STRIDE..][..2 * STRIDE];
             let (above, below) = above.split_at(STRIDE);
             for x in columns.clone() {
                 let from_left =
                     if place.mirrored { place.width - 1 - (x - left) } else { x - left };
-                let u = ((from_left * (step_x >> 4) + (step_x >> 5)) >> 4).clamp(0, (SIDE - 1) << 8);
+                let u = middle(from_left, step_x);
                 let (at, fx, fy) = ((u >> 8) as usize, (u & 255) as u64, (v & 255) as u64);
                 let pixel = blend(
                     blend(above[at], above[at + 1], fx),
@@ -284,7 +288,8 @@ impl Sprite {
                 truth[to] = self.class;
                 for (channel, to) in rgb[3 * to..3 * to + 3].iter_mut().enumerate() {
                     let level = (pixel >> (16 * channel) & 255) as i32;
-                    *to = (((level * place.gain[channel]) >> 8) + place.haze[channel]).min(255) as u8;
+                    *to =
+                        (((level * place.gain[channel]) >> 8) + place.haze[channel]).min(255) as u8;
                 }
             }
         }

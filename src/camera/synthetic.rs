@@ -207,15 +207,15 @@ mod tests {
 
     #[test]
     fn live_frames_keep_their_time_and_leave_gaps_when_nobody_reads() {
-        let uri = "synthetic:portrait?width=32&height=24&fps=100";
+        let uri = "synthetic:portrait?width=32&height=24&fps=5";
         let (mut camera, mut frame) = (camera::open(uri).unwrap(), frame());
         assert!(camera.is_live());
         assert_eq!(camera.read(&mut frame, LONG).unwrap(), Arrival::Frame);
         assert_eq!(frame.sequence, 0);
         assert_eq!(camera.read(&mut frame, Duration::ZERO).unwrap(), Arrival::Timeout);
-        std::thread::sleep(Duration::from_millis(60));
+        std::thread::sleep(Duration::from_millis(450));
         assert_eq!(camera.read(&mut frame, LONG).unwrap(), Arrival::Frame);
-        assert!(frame.sequence >= 6, "{}", frame.sequence);
+        assert!(frame.sequence >= 2, "{}", frame.sequence);
         // The same frame as when it is read at leisure.
         let all = frames("synthetic:portrait?width=32&height=24&fps=0", frame.sequence + 1);
         assert_eq!(all.last().unwrap().data, frame.data);
