@@ -6,7 +6,8 @@ use crate::decode::{LabelMap, shares};
 use crate::frame::{Frame, Layout, LayoutError, PixelFormat};
 use crate::network::inspect::macs;
 use crate::network::load::describe;
-use crate::network::model::Model;
+use crate::network::NetworkError;
+use crate::network::model::{Model, ModelArguments, open};
 use crate::network::plan::OperatorTime;
 use crate::segment::{SegmentError, Segmenter, Trace};
 use allocation_counter::{AllocationInfo, measure};
@@ -17,10 +18,11 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use thiserror::Error;
-use tract_onnx::tract_core::ops::konst::Const;
 
 #[derive(Debug, Error)]
 pub enum BenchError {
+    #[error(transparent)]
+    Network(#[from] NetworkError),
     #[error(transparent)]
     Segment(#[from] SegmentError),
     #[error(transparent)]
@@ -70,6 +72,8 @@ pub struct Report {
     pub allocations_per_inference: u64,
     /// The most that one inference has allocated at a time.
     pub arena_bytes: u64,
+    /// The heap that the loaded network holds: weights, packed as the kernels want them, and
+    /// the plan.
     pub weight_bytes: u64,
     pub peak_rss_bytes: u64,
     /// Width and height of the frame and the picture.
@@ -105,10 +109,14 @@ fn milliseconds(time: &Duration) -> f64 {
 /// Makes one warm-up inference, then exactly `iterations`, each from a YUYV frame of the given
 /// size to a composed picture.
 pub fn run(
-    model: Arc<Model>,
+    arguments: &ModelArguments,
     iterations: u32,
     frame_size: (u32, u32),
 ) -> Result<Report, BenchError> {
+    let mut opened = None;
+    let loading = measure(|| opened = Some(open(arguments)));
+    let model = Arc::new(opened.unwrap_or_else(|| open(arguments))?);
+    let weight_bytes = u64::try_from(loading.bytes_current).unwrap_or(0);
     let frame = frame(frame_size)?;
     let mut segmenter = Segmenter::new(Arc::clone(&model))?;
     let mut labels = LabelMap::default();
@@ -125,7 +133,8 @@ pub fn run(
     let (mut segment_allocations, mut compose_allocations) = (0, 0);
     let mut executor = AllocationInfo::default();
     for iteration in 0..=iterations {
-        let operators_of_one = Vec::with_capacity(1 << 16);
+        // Room for tiles, too, so that it does not grow while it is measured.
+        let operators_of_one = Vec::with_capacity(4096);
         segmenter.trace = Some(Trace { operators: operators_of_one, ..Trace::default() });
         let mut result = None;
         let heap = measure(|| result = Some(segmenter.segment(&frame, &mut labels)));
@@ -185,7 +194,7 @@ pub fn run(
         macs: operators.iter().map(|operator| operator.macs).sum(),
         allocations_per_inference: executor.count_total,
         arena_bytes: executor.bytes_max,
-        weight_bytes: weight_bytes(&model),
+        weight_bytes,
         peak_rss_bytes: peak_rss(),
         frame: frame_size,
         stages,
@@ -242,12 +251,6 @@ fn operator_rows(model: &Model, runs: &[Vec<OperatorTime>], network_ms: f64) -> 
         percent: 100.0 * left / network_ms.max(1e-9),
     });
     rows
-}
-
-fn weight_bytes(model: &Model) -> u64 {
-    let nodes = model.network.plan.model().nodes().iter();
-    let constants = nodes.filter_map(|node| node.op_as::<Const>());
-    constants.map(|constant| constant.val().as_bytes().len() as u64).sum()
 }
 
 /// The most memory this process ever had in use, in bytes (VmHWM of proc(5)); 0 when the

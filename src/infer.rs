@@ -13,7 +13,7 @@ use crate::npy::{self, NpyError};
 use crate::segment::{SegmentError, Segmenter};
 use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,6 +31,8 @@ pub enum InferError {
     Tensor(#[from] NpyError),
     #[error(transparent)]
     Write(#[from] WriteError),
+    #[error("{file}: its mask would be written over {}, the mask of another image of this call; give each a name of its own, or another -o", path.display())]
+    Twice { file: String, path: PathBuf },
     #[error("{0}")]
     Output(String),
 }
@@ -55,6 +57,7 @@ pub struct Inferer {
     frame: Frame,
     labels: LabelMap,
     compositor: Compositor,
+    written: HashSet<PathBuf>,
 }
 
 impl Inferer {
@@ -66,7 +69,7 @@ impl Inferer {
         let segmenter =
             Segmenter::new(model).map_err(|error| InferError::Segment { file: name, error })?;
         let (labels, compositor) = (LabelMap::default(), Compositor::default());
-        Ok(Inferer { segmenter, folder, frame: Frame::empty(), labels, compositor })
+        Ok(Inferer { segmenter, folder, frame: Frame::empty(), labels, compositor, written: HashSet::new() })
     }
 
     /// Writes `NAME.mask.png` (8-bit class ids, the image's size; 255 where the network saw
@@ -85,6 +88,9 @@ impl Inferer {
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         let mask = self.folder.join(format!("{stem}.mask.png"));
         let overlay = self.folder.join(format!("{stem}.overlay.png"));
+        if !self.written.insert(mask.clone()) {
+            return Err(InferError::Twice { file, path: mask });
+        }
         let (width, height) = (self.labels.width, self.labels.height);
         let bytes = png(&self.labels.ids, width, height, ExtendedColorType::L8, &mask)?;
         atomic::write(&mask, &bytes)?;

@@ -12,7 +12,8 @@ use crate::display::DisplayError;
 use crate::infer::{self, InferError};
 use crate::network::{NetworkError, inspect, load, model};
 use crate::pipeline::RunError;
-use crate::{bench, doctor, evaluate};
+use crate::bench::{self, BenchError};
+use crate::{doctor, evaluate};
 use arguments::{Arguments, Command, InferArguments, InspectArguments, RunArguments};
 use clap::Parser;
 use log::HeldLog;
@@ -83,6 +84,15 @@ impl From<InferError> for Failure {
     }
 }
 
+impl From<BenchError> for Failure {
+    fn from(error: BenchError) -> Failure {
+        match error {
+            BenchError::Network(error) => error.into(),
+            error => Failure::Running(error.to_string()),
+        }
+    }
+}
+
 /// Results that nobody takes.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Failure {
@@ -129,9 +139,8 @@ fn execute(command: Command, log: &HeldLog) -> Result<(), Failure> {
             print(&report, arguments.json)
         }
         Command::Bench(arguments) => {
-            let model = model::open(&arguments.card.of(&arguments.model))?;
-            let report = bench::run(Arc::new(model), arguments.iterations, arguments.frame)
-                .map_err(|error| Failure::Running(error.to_string()))?;
+            let named = arguments.card.of(&arguments.model);
+            let report = bench::run(&named, arguments.iterations, arguments.frame)?;
             print(&report, arguments.json)
         }
         Command::Inspect(arguments) => inspect(arguments),

@@ -68,6 +68,7 @@ fn paths() {
     check(&place, &["infer", "empty", "a.png"], 2, &["empty/model.toml", "cannot be read"]);
     check(&place, &["infer", "a.png", "a.png"], 2, &["a.png", "is no ONNX model"]);
     check(&place, &["infer", "color", "color/model.toml"], 1, &["model.toml", "expected a picture (PNG, JPEG)"]);
+    check(&place, &["infer", "color", "a.png", "./a.png"], 1, &["./a.png", "of another image"]);
     check(&place, &["eval", "color", "empty"], 1, &["empty/images", "images/ and masks/"]);
 }
 

@@ -185,11 +185,27 @@ fn a_broken_model_is_said_on_the_screen_too() {
 
 #[test]
 fn a_simulated_field_knows_its_iou() {
+    use segcam::camera::{field, open};
+    use segcam::frame::Frame;
+    const URI: &str = "synthetic:field?seed=1&fps=0&width=160&height=120";
+    // The truth, counted here: how much of the frames each class covers.
+    let mut camera = open(URI).unwrap();
+    let mut frame = Frame::empty();
+    let mut counts = vec![0u64; field::CLASSES.len()];
+    for _ in 0..3 {
+        camera.read(&mut frame, Duration::from_secs(1)).unwrap();
+        assert_eq!(frame.truth.len(), 160 * 120);
+        frame.truth.iter().for_each(|id| counts[usize::from(*id)] += 1);
+    }
+    // A network that always says sky: its IoU for sky is sky's share, 0 for all others there are.
     let place = Place::new();
-    let model = place.write("color.onnx", &onnx::strongest_color(8, 8));
-    let (_, summary) = run(&[
-        "--model", &model, "--camera", "synthetic:field?seed=1&fps=0&width=160&height=120", "--frames", "3",
-    ]);
-    // Three classes cannot fit the field's: it says so rather than giving a figure.
-    assert!(summary["mean_iou"].is_null() || summary["mean_iou"].is_number());
+    let model = place.write("sky.onnx", &onnx::always_first(field::CLASSES.len(), 16, 16));
+    let (_, summary) = run(&["--model", &model, "--camera", URI, "--frames", "3", "--set", "input.fit=stretch"]);
+    let classes = counts.iter().filter(|count| **count > 0).count();
+    let expected = counts[0] as f64 / (3.0 * 160.0 * 120.0) / classes as f64;
+    let found = summary["mean_iou"].as_f64().unwrap();
+    assert!(counts[0] > 1000 && (found - expected).abs() < 1e-9, "{found} {expected} {counts:?}");
+    // The built-in network has other classes: no figure rather than a wrong one.
+    let (_, summary) = run(&["--camera", URI, "--frames", "2"]);
+    assert!(summary["mean_iou"].is_null(), "{summary}");
 }

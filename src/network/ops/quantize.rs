@@ -181,11 +181,11 @@ impl Parameters {
     }
 }
 
-/// The integer nearest to `x`, ties to even, for |x| < 2^22: adding 1.5 * 2^23 leaves no
-/// bits for the fraction. Vectorizes where no rounding instruction does.
-fn round_half_even(x: f32) -> f32 {
+/// The integer nearest to `x`, ties to even, for |x| < 2^22: after adding 1.5 * 2^23 the lowest
+/// bits are the integer. Vectorizes where no rounding instruction does.
+fn round_half_even(x: f32) -> i32 {
     const MAGIC: f32 = 12_582_912.0;
-    (x + MAGIC) - MAGIC
+    ((x + MAGIC).to_bits() as i32).wrapping_sub(MAGIC.to_bits() as i32)
 }
 
 /// saturate(round_half_even(x / scale) + zero point)
@@ -213,10 +213,13 @@ impl EvalOp for Quantize {
         let values = input.try_as_plain_ram()?;
         let values = values.as_slice::<f32>()?;
         let (low, high) = if self.signed { (-128, 127) } else { (0, 255) };
-        // Clamping first is the same, since the bounds are integers, and keeps x in range.
+        // Clamping first is the same, since the bounds are integers, and keeps x in range. The
+        // comparisons send NaN to the lower bound.
         let quantize = |x: f32, scale: f32, zero: i32| {
-            let x = (x / scale).clamp((low - zero) as f32, (high - zero) as f32);
-            round_half_even(x) as i32 + zero
+            let (low, high) = ((low - zero) as f32, (high - zero) as f32);
+            let x = x / scale;
+            let x = if x > low { x } else { low };
+            round_half_even(if x < high { x } else { high }) + zero
         };
         let output = if self.signed {
             let mut output = Tensor::zero::<i8>(input.shape())?;
@@ -352,7 +355,7 @@ mod tests {
     fn rounding_takes_ties_to_even_like_the_standard() {
         for quarter in -4000..4000 {
             let x = quarter as f32 / 4.0;
-            assert_eq!(round_half_even(x), x.round_ties_even(), "{x}");
+            assert_eq!(round_half_even(x), x.round_ties_even() as i32, "{x}");
         }
     }
 }
