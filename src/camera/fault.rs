@@ -13,7 +13,7 @@
 //! | `fault.return=MS` | and can be opened again when so long has passed (1000 when not said) |
 //! | `fault.seed=N` | other random numbers |
 //!
-//! Example: `synthetic:portrait?fault.drop=0.1&fault.disconnect=100&fault.return=20000`.
+//! Example: `synthetic:portrait?fault.drop=0.1&fault.disconnect=100&fault.return=3000`.
 
 use super::pace::{later, sleep_until};
 use super::{Arrival, Camera, CameraError};

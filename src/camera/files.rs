@@ -18,6 +18,13 @@ const MAX_PICTURES: usize = 1_000_000;
 /// What of a directory is a picture.
 const EXTENSIONS: [&str; 3] = ["png", "jpg", "jpeg"];
 
+/// Reads one picture (PNG or JPEG, told by its contents) into `frame`: grey ones as
+/// [`PixelFormat::Grey`], all others as [`PixelFormat::Rgb`], without their transparency.
+/// Errors name the file.
+pub fn read_picture(path: &Path, frame: &mut Frame) -> Result<(), CameraError> {
+    Picture::default().read(path, frame)
+}
+
 /// Reads pictures, keeping the allocation for their bytes.
 #[derive(Default)]
 struct Picture {
@@ -41,7 +48,8 @@ impl Picture {
 }
 
 /// Decodes a PNG or JPEG, told by its first bytes: grey ones as [`PixelFormat::Grey`], all
-/// others as [`PixelFormat::Rgb`], without their transparency. Its size is checked before anything is allocated for it.
+/// others as [`PixelFormat::Rgb`], without their transparency. Its size is checked before
+/// anything is allocated for it.
 pub(super) fn decode(bytes: &[u8], name: &str, frame: &mut Frame) -> Result<(), CameraError> {
     let fail = |message: String| CameraError::failed(name, message);
     let format = picture_format(bytes, name)?;

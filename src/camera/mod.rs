@@ -40,6 +40,8 @@ mod synthetic;
 mod texture;
 mod y4m;
 
+pub use files::read_picture;
+
 use crate::config::uri::{Uri, UriError};
 use crate::frame::{Encoding, Frame, LayoutError, Matrix, Range};
 use std::time::Duration;
