@@ -205,6 +205,31 @@ impl Op for Quantize {
     op_as_typed_op!();
 }
 
+impl Quantize {
+    fn stored(&self) -> DatumType {
+        if self.signed { i8::datum_type() } else { u8::datum_type() }
+    }
+}
+
+/// The lowest byte of each result: u8 and i8 alike.
+fn quantize_run(
+    values: &[f32],
+    bytes: &mut [u8],
+    scale: f32,
+    zero: i32,
+    (low, high): (i32, i32),
+) {
+    // Clamping first is the same, since the bounds are integers, and keeps the number in range.
+    // The comparisons send NaN to the lower bound.
+    let (low, high) = ((low - zero) as f32, (high - zero) as f32);
+    for (byte, value) in bytes.iter_mut().zip(values) {
+        let x = value / scale;
+        let x = if x > low { x } else { low };
+        let x = if x < high { x } else { high };
+        *byte = round_half_even(x).wrapping_add(zero) as u8;
+    }
+}
+
 impl EvalOp for Quantize {
     op_out_of_plan!();
 
@@ -212,44 +237,20 @@ impl EvalOp for Quantize {
         let input = args_1!(inputs);
         let values = input.try_as_plain_ram()?;
         let values = values.as_slice::<f32>()?;
+        let mut output = Tensor::zero_dt(self.stored(), input.shape())?;
+        // Both types through their bytes: what differs are the bounds.
+        let bytes = output.as_bytes_mut();
         let (low, high) = if self.signed { (-128, 127) } else { (0, 255) };
-        // Clamping first is the same, since the bounds are integers, and keeps x in range. The
-        // comparisons send NaN to the lower bound.
-        let quantize = |x: f32, scale: f32, zero: i32| {
-            let (low, high) = ((low - zero) as f32, (high - zero) as f32);
-            let x = x / scale;
-            let x = if x > low { x } else { low };
-            round_half_even(if x < high { x } else { high }) + zero
-        };
-        let output = if self.signed {
-            let mut output = Tensor::zero::<i8>(input.shape())?;
-            let mut plain = output.try_as_plain_ram_mut()?;
-            let out = plain.as_slice_mut::<i8>()?;
-            self.parameters.for_each_run(input.shape(), |range, scale, zero| {
-                for (y, x) in out[range.clone()].iter_mut().zip(&values[range]) {
-                    *y = quantize(*x, scale, zero) as i8;
-                }
-            });
-            output
-        } else {
-            let mut output = Tensor::zero::<u8>(input.shape())?;
-            let mut plain = output.try_as_plain_ram_mut()?;
-            let out = plain.as_slice_mut::<u8>()?;
-            self.parameters.for_each_run(input.shape(), |range, scale, zero| {
-                for (y, x) in out[range.clone()].iter_mut().zip(&values[range]) {
-                    *y = quantize(*x, scale, zero) as u8;
-                }
-            });
-            output
-        };
+        self.parameters.for_each_run(input.shape(), |range, scale, zero| {
+            quantize_run(&values[range.clone()], &mut bytes[range], scale, zero, (low, high));
+        });
         Ok(tvec!(output.into_tvalue()))
     }
 }
 
 impl TypedOp for Quantize {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        let stored = if self.signed { i8::datum_type() } else { u8::datum_type() };
-        Ok(tvec!(stored.fact(inputs[0].shape.clone())))
+        Ok(tvec!(self.stored().fact(inputs[0].shape.clone())))
     }
 
     fn axes_mapping(
