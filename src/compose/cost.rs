@@ -133,8 +133,12 @@ fn beside_network() {
             let mut shares = [0.0; 2];
             decode::shares(black_box(&labels), &mut shares);
             let counted = lap();
-            let shown =
-                Shown::Live { frame: &frame, labels: &labels, shares: &shares, age: Duration::ZERO };
+            let shown = Shown::Live {
+                frame: &frame,
+                labels: &labels,
+                shares: &shares,
+                age: Duration::ZERO,
+            };
             let scene = Scene { shown, classes: &classes, status: &status, settings: &settings };
             compositor.compose(&scene, None, &mut |y, row| {
                 picture[row.len() * y as usize..][..row.len()].copy_from_slice(row);

@@ -55,7 +55,10 @@ impl LabelMap {
 /// Writes each class's share of the labelled pixels, 0 to 1, into `shares`, one a class, and
 /// returns the number of labelled pixels. All shares are 0 when there is none.
 pub fn shares(map: &LabelMap, shares: &mut [f32]) -> u64 {
-    let counts = widest(#[inline(always)] || count(&map.ids));
+    let counts = widest(
+        #[inline(always)]
+        || count(&map.ids),
+    );
     let labelled = counts[..MAX_CLASSES].iter().sum::<u64>();
     for (class, share) in shares.iter_mut().enumerate() {
         let count = counts[..MAX_CLASSES].get(class).copied().unwrap_or(0);
