@@ -138,6 +138,7 @@ fn swizzle<const N: usize>(row: &[u8], out: &mut [u8], pixel: impl Fn([u8; N]) -
     );
 }
 
+#[expect(clippy::redundant_closure, reason = "a function by its name is not inlined")]
 fn ycbcr_row<const E: usize>(frame: &Frame, y: u32, out: &mut [u8]) {
     let row = frame.row(y);
     let (first, second) = frame.chroma_rows(y);
