@@ -85,13 +85,17 @@ fn run_length(ids: &[u8]) -> usize {
 /// at once, byte by byte.
 #[inline(always)]
 fn blend_run(row: &mut [u8], keep: u16, add: [u16; 4]) {
-    let adds: [[u16; 4]; BLOCK / 4] = [add; BLOCK / 4];
-    let adds = adds.as_flattened();
+    let adds = [add; BLOCK / 4];
+    let adds: &[u16; BLOCK] = adds.as_flattened().first_chunk().unwrap_or(&[0; BLOCK]);
+    let blend = |byte: u8, add: u16| ((u16::from(byte) * keep + add) >> 8) as u8;
     let (blocks, rest) = row.as_chunks_mut::<BLOCK>();
-    for bytes in blocks.iter_mut().map(|block| block.as_mut_slice()).chain([rest]) {
-        for (byte, add) in bytes.iter_mut().zip(adds) {
-            *byte = ((u16::from(*byte) * keep + add) >> 8) as u8;
+    for block in blocks {
+        for (byte, add) in block.iter_mut().zip(adds) {
+            *byte = blend(*byte, *add);
         }
+    }
+    for (byte, add) in rest.iter_mut().zip(adds) {
+        *byte = blend(*byte, *add);
     }
 }
 

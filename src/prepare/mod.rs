@@ -236,11 +236,9 @@ impl Prepare {
             // Left bar and picture of this row.
             let (left, inside) = if row < down { (x as usize, across as usize) } else { (0, 0) };
             let lane = row as usize % ROWS;
-            if inside > 0 {
-                if lane == 0 {
-                    filter.rows(frame, row);
-                    to_channels(filter, &frame.layout, spec.color, channels);
-                }
+            if inside > 0 && lane == 0 {
+                filter.rows(frame, row);
+                to_channels(filter, &frame.layout, spec.color, channels);
             }
             let rows = channels
                 .each_ref()
