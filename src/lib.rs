@@ -38,3 +38,4 @@ pub mod npy;
 pub mod pipeline;
 pub mod prepare;
 pub mod segment;
+mod simd;

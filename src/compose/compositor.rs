@@ -66,6 +66,12 @@ impl Panels {
         };
         Panels { width, height, top: (picture.height - height) / 2, left }
     }
+
+    /// Whether each pixel of the picture belongs to a panel.
+    fn cover(&self, picture: Size) -> bool {
+        let panels = self.left.iter().flatten().count() as u32;
+        (panels * self.width, self.height) == (picture.width, picture.height)
+    }
 }
 
 /// The largest size in the aspect ratio of `frame` that fits into `room`.
@@ -109,8 +115,11 @@ impl Compositor {
         let panels = frame.map(|frame| self.begin(frame, scene, size));
         let background = if frame.is_some() { 0 } else { NEUTRAL };
         self.row.resize(4 * size.width as usize, 0);
+        let covered = panels.as_ref().is_some_and(|panels| panels.cover(size));
         for y in 0..size.height {
-            self.row.fill(background);
+            if !covered {
+                self.row.fill(background);
+            }
             if let (Some(frame), Some(panels)) = (frame, &panels) {
                 self.draw_panels(frame, scene, panels, y);
             }

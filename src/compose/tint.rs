@@ -1,6 +1,7 @@
 //! Labels -> colours, over the video or alone.
 
 use crate::config::card::Class;
+use crate::simd::widest;
 
 /// What each class id does to a pixel. Classes without a colour, ids without a class and
 /// [`crate::decode::UNLABELLED`] leave it as it is.
@@ -19,6 +20,8 @@ impl Default for Tints {
     }
 }
 
+/// Bytes tinted at once.
+const BLOCK: usize = 128;
 const BLACK: [u8; 4] = [0, 0, 0, 255];
 
 /// Blue, green, red, unused.
@@ -43,6 +46,14 @@ impl Tints {
 
     /// Tints the pixels of `row`, one for each id.
     pub fn blend(&self, ids: &[u8], row: &mut [u8]) {
+        widest(
+            #[inline(always)]
+            || self.blend_runs(ids, row),
+        );
+    }
+
+    #[inline(always)]
+    fn blend_runs(&self, ids: &[u8], row: &mut [u8]) {
         let mut done = 0;
         while done < ids.len() {
             let run = run_length(&ids[done..]);
@@ -62,27 +73,29 @@ impl Tints {
 }
 
 /// How many ids at the beginning are the same.
+#[inline(always)]
 fn run_length(ids: &[u8]) -> usize {
     let first = ids[0];
-    let same = [first; 16];
-    let whole = 16 * ids.chunks_exact(16).take_while(|chunk| **chunk == same).count();
+    let same = [first; 32];
+    let whole = 32 * ids.as_chunks().0.iter().take_while(|chunk| **chunk == same).count();
     whole + ids[whole..].iter().take_while(|id| **id == first).count()
 }
 
-/// (pixel * keep + add) / 256, eight pixels at a time.
+/// (pixel * keep + add) / 256, block by block: of smaller ones the compiler would take several
+/// at once, byte by byte.
+#[inline(always)]
 fn blend_run(row: &mut [u8], keep: u16, add: [u16; 4]) {
-    let mut adds = [0; 32];
-    for (four, channel) in adds.chunks_exact_mut(4).zip(std::iter::repeat(add)) {
-        four.copy_from_slice(&channel);
-    }
-    let mut blocks = row.chunks_exact_mut(32);
-    for block in &mut blocks {
-        for (value, add) in block.iter_mut().zip(&adds) {
-            *value = ((u16::from(*value) * keep + add) >> 8) as u8;
+    let adds = [add; BLOCK / 4];
+    let adds: &[u16; BLOCK] = adds.as_flattened().first_chunk().unwrap_or(&[0; BLOCK]);
+    let blend = |byte: u8, add: u16| ((u16::from(byte) * keep + add) >> 8) as u8;
+    let (blocks, rest) = row.as_chunks_mut::<BLOCK>();
+    for block in blocks {
+        for (byte, add) in block.iter_mut().zip(adds) {
+            *byte = blend(*byte, *add);
         }
     }
-    for (value, add) in blocks.into_remainder().iter_mut().zip(&adds) {
-        *value = ((u16::from(*value) * keep + add) >> 8) as u8;
+    for (byte, add) in rest.iter_mut().zip(adds) {
+        *byte = blend(*byte, *add);
     }
 }
 

@@ -7,6 +7,8 @@ use crate::prepare::Rect;
 const WEIGHT_BITS: u32 = 22;
 /// How far from the origin a rectangle may begin.
 const MAX_OFFSET: i32 = 1 << 20;
+/// Pixels interpolated at once.
+pub(super) const LANES: usize = 8;
 
 /// Pixels that lie between the same two samples, or all on one (`low == high`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +35,8 @@ struct Span {
 pub(crate) struct Axis {
     made_for: Option<(Span, usize, u32)>,
     pub cells: Vec<Cell>,
-    /// How far each written pixel is from its low (0) to its high sample (1).
+    /// How far each written pixel is from its low (0) to its high sample (1), and [`LANES`]
+    /// zeros.
     weights: Vec<f32>,
     /// For each sample, how many cells end on it or before.
     ended: Vec<usize>,
@@ -104,6 +107,7 @@ impl Axis {
                 _ => self.cells.push(Cell { low, high, start: x, end: x + 1 }),
             }
         }
+        self.weights.resize(self.weights.len() + LANES, 0.0);
         self.ended.clear();
         self.ended.resize(samples, 0);
         for (index, cell) in self.cells.iter().enumerate() {
@@ -126,6 +130,12 @@ impl Axis {
     #[inline]
     pub fn weights(&self, cell: Cell) -> &[f32] {
         &self.weights[cell.start - self.first..cell.end - self.first]
+    }
+
+    /// The weights of [`LANES`] pixels from `start` on, which may go past a cell's end.
+    #[inline]
+    pub(super) fn weights_from(&self, start: usize) -> &[f32; LANES] {
+        self.weights[start - self.first..].first_chunk().unwrap_or(&[0.0; LANES])
     }
 
     /// The pixels of a cell with their weights.

@@ -8,7 +8,7 @@
 //! p - threshold. [`mix`] rounds monotonically, so it holds for the computed numbers too; only
 //! where rounding makes classes equal does the corners' class win over the lowest one.
 
-use super::axis::Cell;
+use super::axis::{Cell, LANES};
 use super::scores::side;
 use super::{Axis, DecodeError, LabelMap, Mapping, Scores, UNLABELLED, mix};
 use crate::config::card::{Kind, MAX_CLASSES};
@@ -16,8 +16,6 @@ use std::ops::Range;
 
 /// Corners that differ, or hold NaN: looked at pixel by pixel.
 const MIXED: u8 = UNLABELLED;
-/// Pixels interpolated at once.
-const LANES: usize = 8;
 
 /// Turns a network's output into class ids, keeping its buffers from frame to frame.
 #[derive(Debug)]
@@ -184,11 +182,10 @@ impl Decoder {
                 (candidate.left, candidate.right) = (mix(a, c, down), mix(b, d, down));
             }
             let line = &mut out.ids[y * out.width as usize..][column.start..column.end];
-            let weights = self.columns.weights(column).chunks(LANES);
-            for (ids, weights) in line.chunks_mut(LANES).zip(weights) {
-                let mut right = [0.0; LANES];
-                right[..weights.len()].copy_from_slice(weights);
-                let (winners, best) = winners(&self.candidates, &right);
+            let starts = (column.start..).step_by(LANES);
+            for (ids, start) in line.chunks_mut(LANES).zip(starts) {
+                let weights = self.columns.weights_from(start);
+                let (winners, best) = winners(&self.candidates, weights);
                 for ((id, winner), best) in ids.iter_mut().zip(winners).zip(best) {
                     *id = match self.kind {
                         Kind::Probability if winner == 0 => side(best, self.threshold) as u8,

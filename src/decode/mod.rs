@@ -8,7 +8,7 @@ mod axis;
 mod decoder;
 mod scores;
 #[cfg(test)]
-mod speed;
+pub(crate) mod speed;
 #[cfg(test)]
 mod tests;
 mod tile;
@@ -20,6 +20,7 @@ pub use tile::{TileError, TilePlan, Tiling};
 
 use crate::config::card::MAX_CLASSES;
 use crate::prepare::{Placement, Rect};
+use crate::simd::widest;
 use thiserror::Error;
 
 /// Not labelled: outside of what the network saw.
@@ -54,31 +55,50 @@ impl LabelMap {
 /// Writes each class's share of the labelled pixels, 0 to 1, into `shares`, one a class, and
 /// returns the number of labelled pixels. All shares are 0 when there is none.
 pub fn shares(map: &LabelMap, shares: &mut [f32]) -> u64 {
-    let mut counts = [0_u64; 256];
-    // Masks are made of long runs: eight equal pixels cost one comparison.
-    let (words, rest) = map.ids.as_chunks::<8>();
-    let (mut id, mut run) = (UNLABELLED, 0);
-    for word in words {
-        if u64::from_ne_bytes(*word) == u64::from_ne_bytes([id; 8]) {
-            run += 8;
-            continue;
-        }
-        counts[id as usize] += run;
-        (id, run) = (word[7], 0);
-        for &pixel in word {
-            counts[pixel as usize] += 1;
-        }
-    }
-    counts[id as usize] += run;
-    for &pixel in rest {
-        counts[pixel as usize] += 1;
-    }
+    let counts = widest(
+        #[inline(always)]
+        || count(&map.ids),
+    );
     let labelled = counts[..MAX_CLASSES].iter().sum::<u64>();
     for (class, share) in shares.iter_mut().enumerate() {
         let count = counts[..MAX_CLASSES].get(class).copied().unwrap_or(0);
         *share = if labelled == 0 { 0.0 } else { (count as f64 / labelled as f64) as f32 };
     }
     labelled
+}
+
+/// How often each id occurs.
+#[inline(always)]
+fn count(ids: &[u8]) -> [u64; 256] {
+    let mut counts = [0; 256];
+    // Masks are made of long runs: 64 equal pixels cost one comparison.
+    let (blocks, rest) = ids.as_chunks::<64>();
+    let (mut id, mut run) = (UNLABELLED, 0);
+    for block in blocks {
+        if block.iter().fold(0, |differ, pixel| differ | (pixel ^ id)) == 0 {
+            run += 64;
+            continue;
+        }
+        counts[usize::from(id)] += run;
+        let (first, last) = (block[0], block[63]);
+        (id, run) = (last, 0);
+        // Mostly one boundary crosses it.
+        let [before, after] =
+            [first, last].map(|id| block.iter().map(|pixel| u8::from(*pixel == id)).sum::<u8>());
+        if first != last && before + after == 64 {
+            counts[usize::from(first)] += u64::from(before);
+            counts[usize::from(last)] += u64::from(after);
+            continue;
+        }
+        for &pixel in block {
+            counts[usize::from(pixel)] += 1;
+        }
+    }
+    counts[usize::from(id)] += run;
+    for &pixel in rest {
+        counts[usize::from(pixel)] += 1;
+    }
+    counts
 }
 
 /// Which frame pixels a network's output speaks of, and where in the output they lie.

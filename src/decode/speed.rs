@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 /// Persons as a mask has them: a head and shoulders, with soft edges.
-fn portrait(channels: usize, side: usize) -> Vec<f32> {
+pub fn portrait(channels: usize, side: usize) -> Vec<f32> {
     let person = |x: usize, y: usize, shift: f32| {
         let (x, y) = (x as f32 / side as f32 - shift, y as f32 / side as f32);
         let head = 0.18 - ((x - 0.5).powi(2) + (y - 0.35).powi(2)).sqrt();

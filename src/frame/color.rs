@@ -7,6 +7,7 @@
 //! clamped to 0..=255.
 
 use super::{Encoding, Frame, Matrix, PixelFormat, Range};
+use crate::simd::widest;
 
 /// Fractional bits of luma going in, and of chroma, from which 128 is taken.
 pub const LUMA_BITS: u32 = 7;
@@ -101,9 +102,24 @@ pub fn row_to_bgrx(frame: &Frame, y: u32, out: &mut [u8]) {
     let out = &mut out[..4 * frame.width() as usize];
     let row = frame.row(y);
     match frame.layout.format {
-        PixelFormat::Rgb => swizzle(row, out, |[r, g, b]| [b, g, r, 255]),
-        PixelFormat::Bgr => swizzle(row, out, |[b, g, r]| [b, g, r, 255]),
-        PixelFormat::Grey => swizzle(row, out, |[grey]| [grey, grey, grey, 255]),
+        PixelFormat::Rgb => swizzle(
+            row,
+            out,
+            #[inline(always)]
+            |[r, g, b]| [b, g, r, 255],
+        ),
+        PixelFormat::Bgr => swizzle(
+            row,
+            out,
+            #[inline(always)]
+            |[b, g, r]| [b, g, r, 255],
+        ),
+        PixelFormat::Grey => swizzle(
+            row,
+            out,
+            #[inline(always)]
+            |[grey]| [grey, grey, grey, 255],
+        ),
         _ => {
             let rows = [ycbcr_row::<0>, ycbcr_row::<1>, ycbcr_row::<2>, ycbcr_row::<3>];
             rows[index(frame.layout.encoding)](frame, y, out);
@@ -112,20 +128,49 @@ pub fn row_to_bgrx(frame: &Frame, y: u32, out: &mut [u8]) {
 }
 
 fn swizzle<const N: usize>(row: &[u8], out: &mut [u8], pixel: impl Fn([u8; N]) -> [u8; 4]) {
-    for (out, bytes) in out.as_chunks_mut::<4>().0.iter_mut().zip(row.as_chunks::<N>().0) {
-        *out = pixel(*bytes);
-    }
+    widest(
+        #[inline(always)]
+        || {
+            for (out, bytes) in out.as_chunks_mut::<4>().0.iter_mut().zip(row.as_chunks::<N>().0) {
+                *out = pixel(*bytes);
+            }
+        },
+    );
 }
 
+#[expect(clippy::redundant_closure, reason = "a function by its name is not inlined")]
 fn ycbcr_row<const E: usize>(frame: &Frame, y: u32, out: &mut [u8]) {
     let row = frame.row(y);
     let (first, second) = frame.chroma_rows(y);
-    match frame.layout.format {
-        PixelFormat::Yuyv => blocks(out, [row; 3], packed::<E, 0>),
-        PixelFormat::Uyvy => blocks(out, [row; 3], packed::<E, 8>),
-        PixelFormat::Nv12 => blocks(out, [row, first, first], nv12::<E>),
-        _ => blocks(out, [row, first, second], i420::<E>),
-    }
+    widest(
+        #[inline(always)]
+        || match frame.layout.format {
+            PixelFormat::Yuyv => blocks(
+                out,
+                [row; 3],
+                #[inline(always)]
+                |a, b, c, out| packed::<E, 0>(a, b, c, out),
+            ),
+            PixelFormat::Uyvy => blocks(
+                out,
+                [row; 3],
+                #[inline(always)]
+                |a, b, c, out| packed::<E, 8>(a, b, c, out),
+            ),
+            PixelFormat::Nv12 => blocks(
+                out,
+                [row, first, first],
+                #[inline(always)]
+                |a, b, c, out| nv12::<E>(a, b, c, out),
+            ),
+            _ => blocks(
+                out,
+                [row, first, second],
+                #[inline(always)]
+                |a, b, c, out| i420::<E>(a, b, c, out),
+            ),
+        },
+    )
 }
 
 /// Converts a row block by block; `A` and `B` are the bytes a block takes of its luma and of

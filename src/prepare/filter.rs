@@ -5,9 +5,15 @@ use super::Placement;
 use super::span::{ONE, Span, WEIGHT_BITS, spans};
 use crate::frame::color::{BLOCK, CHROMA_BITS, LUMA_BITS};
 use crate::frame::{Frame, Layout, PixelFormat};
+use crate::simd::widest;
+use std::array::from_fn;
 
+/// Rows of the target made at once: along the row each is a lane.
+pub const ROWS: usize = 8;
+/// A column of them: words of four little-endian lanes.
+type Column = [[u8; 8]; ROWS / 4];
 /// Bytes of a row filtered at once.
-const LANES: usize = 32;
+const LANES: usize = 16;
 /// As many bytes as add up in 16 bits.
 const MAX_INNER: u32 = 257;
 /// Values after the end of a row that may be looked at.
@@ -51,7 +57,7 @@ pub struct Filter {
     columns: [Columns; 2],
     planes: [Plane; 3],
     weights: Weights,
-    /// One filtered row of each sample, filled up to whole blocks.
+    /// The filtered rows of each sample, column by column, filled up to whole blocks.
     samples: [Vec<[i16; BLOCK]>; 3],
     count: usize,
 }
@@ -61,8 +67,9 @@ struct Columns {
     spans: Vec<Span>,
     /// Samples of the longest span.
     taps: usize,
-    /// Up to [`MAX_TAPS`]: so many weights for each span, with [`TAP_BITS`].
-    weights: Vec<u32>,
+    /// Up to [`MAX_TAPS`]: so many weights for each span, with [`TAP_BITS`]. One is too much
+    /// for them, but what it lacks is lost in rounding.
+    weights: Vec<u16>,
     /// Each span is a single sample.
     single: bool,
 }
@@ -75,8 +82,10 @@ struct Plane {
     halved: bool,
     /// Bytes needed of a row.
     bytes: usize,
-    /// These filtered down the columns, with [`LUMA_BITS`], and [`MARGIN`] more.
-    row: Vec<u16>,
+    /// These filtered down the columns, with [`LUMA_BITS`], row by row.
+    rows: Vec<u16>,
+    /// The same column by column, and [`MARGIN`] more.
+    columns: Vec<Column>,
 }
 
 impl Filter {
@@ -111,33 +120,43 @@ impl Filter {
             plane.start = starts[samples[index].0] + first as usize / divisor * step;
             let bytes = ((end - first) as usize / divisor + 1) * step;
             plane.bytes = plane.bytes.max(bytes);
-            plane.row.resize(plane.bytes + MARGIN, 0);
-            let blocks = (target.width as usize).div_ceil(BLOCK);
+            plane.rows.resize(plane.bytes * ROWS, 0);
+            plane.columns.resize(plane.bytes + MARGIN, Column::default());
+            let blocks = (target.width as usize * ROWS).div_ceil(BLOCK);
             self.samples[index].resize(blocks, [0; BLOCK]);
         }
     }
 
-    /// Filters what makes row `y` of the target.
-    pub fn row(&mut self, frame: &Frame, y: u32) {
-        let span = self.rows[y as usize];
-        for plane in &mut self.planes {
-            if plane.bytes > 0 {
-                let span = if plane.halved { span.halved() } else { span };
-                let bytes = &frame.data[plane.start..];
-                let row = &mut plane.row[..plane.bytes];
-                self.weights.down_columns(bytes, plane.stride, &span, row);
+    /// Filters what makes the target's rows from `y` on: [`ROWS`], or as many as there are.
+    pub fn rows(&mut self, frame: &Frame, y: u32) {
+        let spans = &self.rows[y as usize..];
+        for plane in self.planes.iter_mut().filter(|plane| plane.bytes > 0) {
+            let bytes = &frame.data[plane.start..];
+            for (span, row) in spans.iter().zip(plane.rows.chunks_exact_mut(plane.bytes)) {
+                let span = if plane.halved { span.halved() } else { *span };
+                self.weights.set(&span);
+                let weights = &self.weights;
+                widest(
+                    #[inline(always)]
+                    || weights.down_columns(bytes, plane.stride, &span, row),
+                );
             }
+            widest(
+                #[inline(always)]
+                || transpose(&plane.rows, &mut plane.columns),
+            );
         }
         let samples = &samples_of(frame.layout.format)[..self.count];
         for (Sample(plane, offset, step, pairs), out) in samples.iter().zip(&mut self.samples) {
-            let row = &self.planes[*plane].row[*offset..];
+            let row = &self.planes[*plane].columns[*offset..];
             let columns = &self.columns[usize::from(*pairs)];
             let out = out.as_flattened_mut();
+            let lanes = out.as_chunks_mut().0;
             match step {
-                1 => columns.along_row::<1>(row, out),
-                2 => columns.along_row::<2>(row, out),
-                3 => columns.along_row::<3>(row, out),
-                _ => columns.along_row::<4>(row, out),
+                1 => columns.along_rows::<1>(row, lanes),
+                2 => columns.along_rows::<2>(row, lanes),
+                3 => columns.along_rows::<3>(row, lanes),
+                _ => columns.along_rows::<4>(row, lanes),
             }
             if *pairs {
                 for sample in out {
@@ -147,8 +166,9 @@ impl Filter {
         }
     }
 
-    /// The filtered row: luma, red, green, blue and grey with [`LUMA_BITS`], chroma less 128
-    /// with [`CHROMA_BITS`]. Only the first `count` of the plan are filled.
+    /// The filtered rows: luma, red, green, blue and grey with [`LUMA_BITS`], chroma less 128
+    /// with [`CHROMA_BITS`]; [`ROWS`] samples of a column, then those of the next. Only the
+    /// first `count` of the plan are filled.
     pub fn samples(&self) -> [&[[i16; BLOCK]]; 3] {
         self.samples.each_ref().map(Vec::as_slice)
     }
@@ -177,7 +197,7 @@ impl Weights {
     // Not inlined, lest the lanes be known to be equal.
     #[inline(never)]
     fn set(&mut self, span: &Span) {
-        self.shift = (MAX_INNER / span.inner().max(1)).ilog2();
+        self.shift = (MAX_INNER / span.inner().clamp(1, MAX_INNER)).ilog2();
         self.first.fill(rounded(span.first, COLUMN_BITS) as u16);
         self.last.fill(rounded(span.last, COLUMN_BITS) as u16);
         // Outer bytes are shifted by 8.
@@ -186,9 +206,8 @@ impl Weights {
     }
 
     /// Filters the bytes of the rows `span`, `stride` apart, into `out`, with [`LUMA_BITS`].
-    // Not inlined, like the other two loops: each needs all registers.
-    #[inline(never)]
-    fn down_columns(&mut self, bytes: &[u8], stride: usize, span: &Span, out: &mut [u16]) {
+    #[inline(always)]
+    fn down_columns(&self, bytes: &[u8], stride: usize, span: &Span, out: &mut [u16]) {
         let length = out.len();
         let row = |y: u32| &bytes[y as usize * stride..][..length];
         let first = row(span.start);
@@ -204,45 +223,89 @@ impl Weights {
             }
             return;
         }
-        self.set(span);
         out.fill(0);
         let mut y = span.start + 1;
-        while y + 1 < span.end {
-            add([row(y), row(y + 1)], out);
-            y += 2;
+        while y + 3 < span.end {
+            add([row(y), row(y + 1), row(y + 2)], out);
+            y += 3;
         }
-        if y < span.end {
-            add([row(y)], out);
+        match span.end - y {
+            0 => {}
+            1 => add([row(y)], out),
+            2 => add([row(y), row(y + 1)], out),
+            _ => add([row(y), row(y + 1), row(y + 2)], out),
         }
-        let rows = first.chunks(LANES).zip(row(span.end).chunks(LANES));
-        for (out, (first, last)) in out.chunks_mut(LANES).zip(rows) {
+        let (blocks, rest) = out.as_chunks_mut();
+        let outer = first.as_chunks().0.iter().zip(row(span.end).as_chunks().0);
+        for (out, (first, last)) in blocks.iter_mut().zip(outer) {
             self.combine(first, last, out);
+        }
+        if !rest.is_empty() {
+            let mut block = [0; LANES];
+            block[..rest.len()].copy_from_slice(rest);
+            let [first, last] = [span.start, span.end].map(|y| {
+                let mut bytes = [0; LANES];
+                bytes[..rest.len()].copy_from_slice(&row(y)[length - rest.len()..]);
+                bytes
+            });
+            self.combine(&first, &last, &mut block);
+            rest.copy_from_slice(&block[..rest.len()]);
         }
     }
 
     /// Turns the sum of the inner bytes into the weighted mean of all.
     #[inline(always)]
-    fn combine(&self, first: &[u8], last: &[u8], sum: &mut [u16]) {
-        let outer = first.iter().zip(&self.first).zip(last.iter().zip(&self.last));
-        let inner = sum.iter_mut().zip(&self.middle);
-        for ((sum, middle), ((first, first_weight), (last, last_weight))) in inner.zip(outer) {
-            *sum = mul_high(u16::from(*first) << 8, *first_weight)
-                + mul_high(u16::from(*last) << 8, *last_weight)
-                + mul_high(*sum << self.shift, *middle)
+    fn combine(&self, first: &[u8; LANES], last: &[u8; LANES], sum: &mut [u16; LANES]) {
+        let mut mean = [0; LANES];
+        for x in 0..LANES {
+            mean[x] = mul_high(u16::from(first[x]) << 8, self.first[x])
+                + mul_high(u16::from(last[x]) << 8, self.last[x])
+                + mul_high(sum[x] << self.shift, self.middle[x])
                 + self.bias;
         }
+        *sum = mean;
     }
 }
 
 /// Adds rows of bytes up.
-#[inline(never)]
+#[inline(always)]
 fn add<const N: usize>(rows: [&[u8]; N], sums: &mut [u16]) {
     let rows = rows.map(|row| &row[..sums.len()]);
     for (x, sum) in sums.iter_mut().enumerate() {
-        for row in rows {
-            *sum += u16::from(row[x]);
+        *sum += rows.iter().map(|row| u16::from(row[x])).sum::<u16>();
+    }
+}
+
+/// Turns [`ROWS`] rows into columns: lanes are joined pair by pair, as wider and wider numbers.
+#[inline(always)]
+fn transpose(rows: &[u16], columns: &mut [Column]) {
+    const BLOCK: usize = 64;
+    let length = rows.len() / ROWS;
+    let mut twos = [[0_u32; BLOCK]; ROWS / 2];
+    for (block, columns) in columns[..length].chunks_mut(BLOCK).enumerate() {
+        let count = columns.len();
+        let row = |y: usize| &rows[y * length + block * BLOCK..][..count];
+        for (y, twos) in twos.iter_mut().enumerate() {
+            for ((two, even), odd) in twos.iter_mut().zip(row(2 * y)).zip(row(2 * y + 1)) {
+                *two = u32::from(*even) | u32::from(*odd) << 16;
+            }
+        }
+        let [a, b, c, d] = &twos;
+        for ((((column, a), b), c), d) in columns.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+            let four = |even: u32, odd: u32| (u64::from(even) | u64::from(odd) << 32).to_le_bytes();
+            *column = [four(*a, *b), four(*c, *d)];
         }
     }
+}
+
+/// The lanes of a column.
+#[inline(always)]
+fn lanes(column: &Column) -> [u16; ROWS] {
+    let mut lanes = [0; ROWS];
+    for (lane, bytes) in lanes.iter_mut().zip(column.as_flattened().as_chunks().0) {
+        *lane = u16::from_le_bytes(*bytes);
+    }
+    lanes
 }
 
 /// A weight with fewer bits.
@@ -287,19 +350,18 @@ impl Columns {
             self.weights.extend((span.start..=span.start + most).map(|index| {
                 let before = rounded(sum, TAP_BITS);
                 sum += span.weight(index);
-                rounded(sum, TAP_BITS) - before
+                (rounded(sum, TAP_BITS) - before).min(u32::from(u16::MAX)) as u16
             }));
         }
     }
 
-    /// Makes one sample of each span from a row whose samples are `STEP` apart, and which
-    /// goes on for [`MARGIN`] values after the last one.
-    #[inline(never)]
-    fn along_row<const STEP: usize>(&self, row: &[u16], out: &mut [i16]) {
+    /// Makes one sample of each span from rows whose samples are `STEP` apart, and which go
+    /// on for [`MARGIN`] values after the last one.
+    fn along_rows<const STEP: usize>(&self, row: &[Column], out: &mut [[i16; ROWS]]) {
         match self.taps {
             _ if self.single => {
                 for (out, span) in out.iter_mut().zip(&self.spans) {
-                    *out = row[span.start as usize * STEP] as i16;
+                    *out = lanes(&row[span.start as usize * STEP]).map(|sample| sample as i16);
                 }
             }
             2 => self.few::<STEP, 2>(row, out),
@@ -309,7 +371,7 @@ impl Columns {
             6 => self.few::<STEP, 6>(row, out),
             _ => {
                 for (out, span) in out.iter_mut().zip(&self.spans) {
-                    *out = many::<STEP>(row, span);
+                    *out = from_fn(|lane| many::<STEP>(row, lane, span));
                 }
             }
         }
@@ -317,21 +379,31 @@ impl Columns {
 
     /// The same number of taps for each span is some products too many, but no branch, which
     /// would be foretold wrongly too often.
-    fn few<const STEP: usize, const TAPS: usize>(&self, row: &[u16], out: &mut [i16]) {
+    fn few<const STEP: usize, const TAPS: usize>(&self, row: &[Column], out: &mut [[i16; ROWS]]) {
         let spans = self.spans.iter().zip(self.weights.as_chunks::<TAPS>().0);
-        for (out, (span, weights)) in out.iter_mut().zip(spans) {
-            let samples = &row[span.start as usize * STEP..][..(TAPS - 1) * STEP + 1];
-            let mut sum = 1 << (TAP_BITS - 1);
-            for tap in 0..TAPS {
-                sum += u32::from(samples[tap * STEP]) * weights[tap];
-            }
-            *out = (sum >> TAP_BITS) as i16;
-        }
+        widest(
+            #[inline(always)]
+            || {
+                for (out, (span, weights)) in out.iter_mut().zip(spans) {
+                    let samples = &row[span.start as usize * STEP..][..(TAPS - 1) * STEP + 1];
+                    let mut sums = [1_u32 << (TAP_BITS - 1); ROWS];
+                    for tap in 0..TAPS {
+                        let (samples, weight) = (lanes(&samples[tap * STEP]), weights[tap]);
+                        for lane in 0..ROWS {
+                            sums[lane] += u32::from(samples[lane]) * u32::from(weight);
+                        }
+                    }
+                    for lane in 0..ROWS {
+                        out[lane] = (sums[lane] >> TAP_BITS) as i16;
+                    }
+                }
+            },
+        );
     }
 }
 
-fn many<const STEP: usize>(row: &[u16], span: &Span) -> i16 {
-    let sample = |index: u32| u32::from(row[index as usize * STEP]);
+fn many<const STEP: usize>(row: &[Column], lane: usize, span: &Span) -> i16 {
+    let sample = |index: u32| u32::from(lanes(&row[index as usize * STEP])[lane]);
     let inner = (span.start + 1..span.end).map(sample).sum();
     weighted(span, sample(span.start), inner, sample(span.end)) as i16
 }

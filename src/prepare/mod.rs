@@ -21,7 +21,7 @@ mod tests;
 use crate::config::card::{Axes, Color, Fit};
 use crate::frame::color::{self, BLOCK};
 use crate::frame::{Frame, Layout, PixelFormat};
-use filter::Filter;
+use filter::{Filter, ROWS};
 use std::array::from_fn;
 use thiserror::Error;
 
@@ -135,7 +135,7 @@ pub struct Prepare {
     filter: Filter,
     /// What `filter` was made for.
     made_for: Option<(Layout, Placement)>,
-    /// One row of 8-bit channels in the order of `color`, filled up to whole blocks.
+    /// 8-bit channels in the order of `color`, lying as the filter's samples.
     channels: [Vec<[u8; BLOCK]>; 3],
 }
 
@@ -206,7 +206,7 @@ impl Prepare {
             };
             self.filter.plan(layout, placement, count);
             for row in &mut self.channels {
-                row.resize((placement.target.width as usize).div_ceil(BLOCK), [0; BLOCK]);
+                row.resize((placement.target.width as usize * ROWS).div_ceil(BLOCK), [0; BLOCK]);
             }
             self.made_for = Some((*layout, *placement));
         }
@@ -235,18 +235,21 @@ impl Prepare {
             let row = y.wrapping_sub(top as u32);
             // Left bar and picture of this row.
             let (left, inside) = if row < down { (x as usize, across as usize) } else { (0, 0) };
-            if inside > 0 {
-                filter.row(frame, row);
+            let lane = row as usize % ROWS;
+            if inside > 0 && lane == 0 {
+                filter.rows(frame, row);
                 to_channels(filter, &frame.layout, spec.color, channels);
             }
-            let rows = channels.each_ref().map(|row| &row.as_flattened()[..inside]);
+            let rows = channels
+                .each_ref()
+                .map(|rows| &rows.as_flattened().as_chunks::<ROWS>().0[..inside]);
             let start = y as usize * width;
             if spec.axes == Axes::Nchw || count == 1 {
                 for (channel, (table, row)) in floats.iter().zip(rows).take(count).enumerate() {
                     let out = &mut out[channel * area + start..][..width];
                     out[..left].fill(element(table, 0));
-                    for (out, p) in out[left..].iter_mut().zip(row) {
-                        *out = element(table, *p);
+                    for (out, column) in out[left..].iter_mut().zip(row) {
+                        *out = element(table, column[lane]);
                     }
                     out[left + inside..].fill(element(table, 0));
                 }
@@ -257,7 +260,7 @@ impl Prepare {
                 let [first, second, third] = rows;
                 let pixels = first.iter().zip(second).zip(third);
                 for (out, ((first, second), third)) in out[left..].iter_mut().zip(pixels) {
-                    *out = pixel([*first, *second, *third]);
+                    *out = pixel([first[lane], second[lane], third[lane]]);
                 }
                 out[left + inside..].fill(pixel([0; 3]));
             }
@@ -265,7 +268,7 @@ impl Prepare {
     }
 }
 
-/// Turns the filtered samples of a row into 8-bit channels in the order of `color`.
+/// Turns the filtered samples into 8-bit channels in the order of `color`.
 fn to_channels(filter: &Filter, layout: &Layout, color: Color, out: &mut [Vec<[u8; BLOCK]>; 3]) {
     let [first, second, third] = filter.samples();
     let [a, b, c] = out;
