@@ -151,9 +151,26 @@ impl Decoder {
                     }
                     _ => {
                         index += 1;
-                        self.interpolate(scores, row, column, out);
+                        match self.kind {
+                            Kind::Probability => self.compare(scores, row, column, out),
+                            _ => self.interpolate(scores, row, column, out),
+                        }
                     }
                 }
+            }
+        }
+    }
+
+    /// Compares each pixel of a cell whose corners differ with the threshold.
+    fn compare(&self, scores: &Scores, row: Cell, column: Cell, out: &mut LabelMap) {
+        let [a, b] = [column.low, column.high].map(|x| scores.at(0, row.low, x));
+        let [c, d] = [column.low, column.high].map(|x| scores.at(0, row.high, x));
+        let weights = self.columns.weights(column);
+        for (y, down) in self.rows.pixels(row) {
+            let (left, right) = (mix(a, c, down), mix(b, d, down));
+            let line = &mut out.ids[y * out.width as usize..][column.start..column.end];
+            for (id, weight) in line.iter_mut().zip(weights) {
+                *id = side(mix(left, right, *weight), self.threshold) as u8;
             }
         }
     }
@@ -185,21 +202,17 @@ impl Decoder {
             let starts = (column.start..).step_by(LANES);
             for (ids, start) in line.chunks_mut(LANES).zip(starts) {
                 let weights = self.columns.weights_from(start);
-                let (winners, best) = winners(&self.candidates, weights);
-                for ((id, winner), best) in ids.iter_mut().zip(winners).zip(best) {
-                    *id = match self.kind {
-                        Kind::Probability if winner == 0 => side(best, self.threshold) as u8,
-                        _ => winner as u8,
-                    };
+                for (id, winner) in ids.iter_mut().zip(winners(&self.candidates, weights)) {
+                    *id = winner as u8;
                 }
             }
         }
     }
 }
 
-/// The best class and its score at each weight; [`UNLABELLED`] where all are NaN.
+/// The best class at each weight; [`UNLABELLED`] where all are NaN.
 #[inline]
-fn winners(candidates: &[Candidate], weights: &[f32; LANES]) -> ([u32; LANES], [f32; LANES]) {
+fn winners(candidates: &[Candidate], weights: &[f32; LANES]) -> [u32; LANES] {
     let mut ids = [u32::from(UNLABELLED); LANES];
     let mut best = [f32::NEG_INFINITY; LANES];
     for candidate in candidates {
@@ -210,7 +223,7 @@ fn winners(candidates: &[Candidate], weights: &[f32; LANES]) -> ([u32; LANES], [
             *id = if wins { u32::from(candidate.class) } else { *id };
         }
     }
-    (ids, best)
+    ids
 }
 
 fn fill(out: &mut LabelMap, row: Cell, columns: Range<usize>, class: u8) {
