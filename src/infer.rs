@@ -69,7 +69,14 @@ impl Inferer {
         let segmenter =
             Segmenter::new(model).map_err(|error| InferError::Segment { file: name, error })?;
         let (labels, compositor) = (LabelMap::default(), Compositor::default());
-        Ok(Inferer { segmenter, folder, frame: Frame::empty(), labels, compositor, written: HashSet::new() })
+        Ok(Inferer {
+            segmenter,
+            folder,
+            frame: Frame::empty(),
+            labels,
+            compositor,
+            written: HashSet::new(),
+        })
     }
 
     /// Writes `NAME.mask.png` (8-bit class ids, the image's size; 255 where the network saw

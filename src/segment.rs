@@ -60,7 +60,7 @@ pub struct Trace {
 impl Segmenter {
     pub fn new(model: Arc<Model>) -> Result<Segmenter, SegmentError> {
         let session = Session::new(&model.network)?;
-        let prepare = Prepare::new(model.input.clone());
+        let prepare = Prepare::new(model.input);
         let output = &model.output;
         let decoder = Decoder::new(output.kind, output.threshold, model.classes.len());
         let window = window(&model);

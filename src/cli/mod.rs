@@ -7,12 +7,12 @@ mod arguments;
 mod log;
 mod run;
 
+use crate::bench::{self, BenchError};
 use crate::camera::CameraError;
 use crate::display::DisplayError;
 use crate::infer::{self, InferError};
 use crate::network::{NetworkError, inspect, load, model};
 use crate::pipeline::RunError;
-use crate::bench::{self, BenchError};
 use crate::{doctor, evaluate};
 use arguments::{Arguments, Command, InferArguments, InspectArguments, RunArguments};
 use clap::Parser;

@@ -2,9 +2,9 @@
 
 use super::{Confusion, CrossEntropy, EvaluateError, Meaning, Report};
 use crate::camera::{CameraError, read_picture};
-use crate::frame::{Frame, PixelFormat};
 use crate::config::card::Kind;
 use crate::decode::LabelMap;
+use crate::frame::{Frame, PixelFormat};
 use crate::network::model::Model;
 use crate::segment::{SegmentError, Segmenter, StepTimes};
 use std::path::{Path, PathBuf};
@@ -53,7 +53,10 @@ pub fn folder(model: Arc<Model>, folder: &Path) -> Result<Report, FolderError> {
             return Err(FolderError::Mask {
                 path: mask_path,
                 found: format!("{}x{} {color} pixels", mask.width(), mask.height()),
-                expected: format!("{}x{} grey ones (class ids), the size of its image", size.0, size.1),
+                expected: format!(
+                    "{}x{} grey ones (class ids), the size of its image",
+                    size.0, size.1
+                ),
             });
         }
         let wrong = |error: EvaluateError| FolderError::Mask {

@@ -116,7 +116,7 @@ fn check_tensor(tensor: &TensorProto) -> Result<(), String> {
             .max(tensor.int32_data.len())
             .max(tensor.int64_data.len())
             .max(tensor.double_data.len())
-    } else if tensor.raw_data.len() % size == 0 {
+    } else if tensor.raw_data.len().is_multiple_of(size) {
         tensor.raw_data.len() / size
     } else {
         return Err(format!("holds {} bytes, no whole number of values", tensor.raw_data.len()));

@@ -13,6 +13,7 @@
 //! An 8-bit channel p enters u8 networks as p, i8 networks as p - 128, and float networks as
 //! (p / 255 - mean) / std, looked up in a table.
 
+mod along;
 mod filter;
 mod span;
 #[cfg(test)]
@@ -21,7 +22,8 @@ mod tests;
 use crate::config::card::{Axes, Color, Fit};
 use crate::frame::color::{self, BLOCK};
 use crate::frame::{Frame, Layout, PixelFormat};
-use filter::{Filter, ROWS};
+use along::ROWS;
+use filter::Filter;
 use std::array::from_fn;
 use thiserror::Error;
 

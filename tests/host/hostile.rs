@@ -211,3 +211,30 @@ fn a_full_disk_and_a_closed_pipe_are_said() {
     let ended = call(&["infer", &model, "/proc/self/mem", "-o", &place.text("out")]);
     refused(&ended);
 }
+
+#[test]
+fn a_disk_that_fills_up_leaves_no_half_written_file() {
+    let place = Place::new();
+    let model = place.write("color.onnx", &onnx::strongest_color(8, 8));
+    let mut random = fastrand::Rng::with_seed(1);
+    let noise: Vec<[u8; 3]> =
+        (0..1 << 18).map(|_| [random.u8(..), random.u8(..), random.u8(..)]).collect();
+    // Its overlay takes hundreds of kilobytes, its mask tens.
+    let image = place.image("a.png", 512, 512, |x, y| noise[(y * 512 + x) as usize]);
+    std::fs::create_dir(place.path("disk")).unwrap();
+    let script = "mount -t tmpfs -o size=256k none \"$1\" 2>/dev/null || exit 77
+        \"$0\" infer \"$2\" \"$3\" -o \"$1\"; code=$?; ls -A \"$1\" >&2; exit $code";
+    let mut command = std::process::Command::new("unshare");
+    command.args(["-m", "sh", "-c", script, env!("CARGO_BIN_EXE_segcam")]);
+    command.args([&place.text("disk"), &model, &image]);
+    let ended = finish(command, b"");
+    if !matches!(ended.code, Some(0 | 1 | 2)) {
+        eprintln!("skipped: a small disk cannot be mounted here: {ended:?}");
+        return;
+    }
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let (message, files) = ended.err.split_once('\n').unwrap();
+    assert!(message.contains("overlay.png: cannot be written"), "{ended:?}");
+    assert!(message.contains("make room"), "{ended:?}");
+    assert_eq!(files.trim(), "a.mask.png", "only what is whole");
+}

@@ -63,11 +63,21 @@ fn check_card(lines: &str, parts: &[&str]) {
 #[test]
 fn paths() {
     let place = place();
-    check(&place, &["infer", "colour", "a.png"], 2, &["colour", "cannot be read", "check the path"]);
+    check(
+        &place,
+        &["infer", "colour", "a.png"],
+        2,
+        &["colour", "cannot be read", "check the path"],
+    );
     check(&place, &["infer", "color", "b.png"], 1, &["b.png", "cannot be read", "check the path"]);
     check(&place, &["infer", "empty", "a.png"], 2, &["empty/model.toml", "cannot be read"]);
     check(&place, &["infer", "a.png", "a.png"], 2, &["a.png", "is no ONNX model"]);
-    check(&place, &["infer", "color", "color/model.toml"], 1, &["model.toml", "expected a picture (PNG, JPEG)"]);
+    check(
+        &place,
+        &["infer", "color", "color/model.toml"],
+        1,
+        &["model.toml", "expected a picture (PNG, JPEG)"],
+    );
     check(&place, &["infer", "color", "a.png", "./a.png"], 1, &["./a.png", "of another image"]);
     check(&place, &["eval", "color", "empty"], 1, &["empty/images", "images/ and masks/"]);
 }
@@ -82,7 +92,10 @@ fn cards() {
     check_card("[output]\nindex = 3\n", &["output.index = 3", "below 1"]);
     check_card("[input]\ncolor = 'gray'\n", &["1x3x8x8", "1 channel", "gray"]);
     check_card("[output]\nkind = 'probability'\n", &["3 channels", "expected 1"]);
-    check_card(&format!("sha256 = '{}'\n", "0".repeat(64)), &["sha256", "color.onnx", "copy the model again"]);
+    check_card(
+        &format!("sha256 = '{}'\n", "0".repeat(64)),
+        &["sha256", "color.onnx", "copy the model again"],
+    );
     let place = place();
     place.write("color/model.toml", b"name = 'color'\nlicense = 'MIT'\n");
     check(&place, &["infer", "color", "a.png"], 2, &["model.toml: file: found nothing"]);
@@ -91,7 +104,12 @@ fn cards() {
 #[test]
 fn networks() {
     let place = place();
-    check(&place, &["infer", "twelve.onnx", "a.png"], 2, &["\"bands\"", "1x12x8x8", "3 (rgb, bgr)"]);
+    check(
+        &place,
+        &["infer", "twelve.onnx", "a.png"],
+        2,
+        &["\"bands\"", "1x12x8x8", "3 (rgb, bgr)"],
+    );
     check(&place, &["infer", "open.onnx", "a.png"], 2, &["?x3x?x?", "--set input.size="]);
     check(
         &place,

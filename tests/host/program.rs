@@ -115,14 +115,6 @@ impl Place {
         picture.save(self.path(name)).unwrap();
         self.text(name)
     }
-
-    pub fn files(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(self.folder.path()).unwrap();
-        let mut names: Vec<String> =
-            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
-    }
 }
 
 /// A mask's ids, with its size.

@@ -79,9 +79,8 @@ fn raw_frames_come_through_a_pipe() {
     let place = Place::new();
     let model = place.write("color.onnx", &onnx::strongest_color(8, 8));
     let uri = "pipe:-?format=rgb24&width=8&height=6";
-    let command = segcam(&[
-        "run", "--json", "--model", &model, "--camera", uri, "--display", "null:",
-    ]);
+    let command =
+        segcam(&["run", "--json", "--model", &model, "--camera", uri, "--display", "null:"]);
     let ended = finish(command, &[10, 200, 30].repeat(8 * 6)).success();
     let (frames, _) = lines(&ended);
     assert_eq!(frames.len(), 1);
@@ -130,7 +129,8 @@ fn a_lost_camera_comes_back() {
     let pictures = format!("png:{}", place.text("out"));
     let arguments = ["run", "--camera", uri, "--display", &pictures, "--frames", "9"];
     let ended = call(&arguments).success();
-    let (gone, back) = (ended.err.matches("no signal").count(), ended.err.matches("is back").count());
+    let (gone, back) =
+        (ended.err.matches("no signal").count(), ended.err.matches("is back").count());
     assert!(gone >= 1 && back >= 1, "{}", ended.err);
     // Each change once.
     assert!(gone <= 3 && back <= gone, "{}", ended.err);
@@ -200,7 +200,8 @@ fn a_simulated_field_knows_its_iou() {
     // A network that always says sky: its IoU for sky is sky's share, 0 for all others there are.
     let place = Place::new();
     let model = place.write("sky.onnx", &onnx::always_first(field::CLASSES.len(), 16, 16));
-    let (_, summary) = run(&["--model", &model, "--camera", URI, "--frames", "3", "--set", "input.fit=stretch"]);
+    let (_, summary) =
+        run(&["--model", &model, "--camera", URI, "--frames", "3", "--set", "input.fit=stretch"]);
     let classes = counts.iter().filter(|count| **count > 0).count();
     let expected = counts[0] as f64 / (3.0 * 160.0 * 120.0) / classes as f64;
     let found = summary["mean_iou"].as_f64().unwrap();

@@ -212,13 +212,7 @@ impl Quantize {
 }
 
 /// The lowest byte of each result: u8 and i8 alike.
-fn quantize_run(
-    values: &[f32],
-    bytes: &mut [u8],
-    scale: f32,
-    zero: i32,
-    (low, high): (i32, i32),
-) {
+fn quantize_run(values: &[f32], bytes: &mut [u8], scale: f32, zero: i32, (low, high): (i32, i32)) {
     // Clamping first is the same, since the bounds are integers, and keeps the number in range.
     // The comparisons send NaN to the lower bound.
     let (low, high) = ((low - zero) as f32, (high - zero) as f32);
