@@ -27,6 +27,7 @@ except ImportError:
 def inputs_of(path, given):
     import onnxruntime
 
+    onnxruntime.set_default_logger_severity(3)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     spec = session.get_inputs()[0]
     if given:
