@@ -27,6 +27,10 @@ pub enum SegmentError {
     Tile(#[from] TileError),
 }
 
+/// Takes the scores of a part of a frame, and where they belong.
+pub type Part<'a> =
+    dyn FnMut(&mut Decoder, &Scores, &Mapping, &mut StepTimes) -> Result<(), SegmentError> + 'a;
+
 /// What each step took, all tiles together.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StepTimes {
@@ -79,7 +83,7 @@ impl Segmenter {
     ) -> Result<StepTimes, SegmentError> {
         let mut times = StepTimes::default();
         labels.reset(frame.width(), frame.height());
-        self.each_part(frame, &mut times, |decoder, scores, mapping, times| {
+        self.each_part(frame, &mut times, &mut |decoder, scores, mapping, times| {
             let start = Instant::now();
             decoder.decode(scores, mapping, labels)?;
             times.decode += start.elapsed();
@@ -93,24 +97,19 @@ impl Segmenter {
         &mut self,
         frame: &Frame,
         times: &mut StepTimes,
-        mut part: impl FnMut(
-            &mut Decoder,
-            &Scores,
-            &Mapping,
-            &mut StepTimes,
-        ) -> Result<(), SegmentError>,
+        part: &mut Part,
     ) -> Result<(), SegmentError> {
         let (width, height) = (frame.width(), frame.height());
         if self.model.card.input.fit == Fit::Tile {
             let plan = self.tile_plan(width, height)?;
             for mapping in plan.tiles() {
-                self.part(frame, &mapping, times, &mut part)?;
+                self.part(frame, &mapping, times, part)?;
             }
             return Ok(());
         }
         let placement = self.prepare.place(width, height, self.model.card.input.fit);
         let mapping = Mapping { window: self.window, ..Mapping::whole(placement, width, height) };
-        self.part(frame, &mapping, times, &mut part)
+        self.part(frame, &mapping, times, part)
     }
 
     fn part(
@@ -118,12 +117,7 @@ impl Segmenter {
         frame: &Frame,
         mapping: &Mapping,
         times: &mut StepTimes,
-        part: &mut impl FnMut(
-            &mut Decoder,
-            &Scores,
-            &Mapping,
-            &mut StepTimes,
-        ) -> Result<(), SegmentError>,
+        part: &mut Part,
     ) -> Result<(), SegmentError> {
         let start = Instant::now();
         self.fill_input(frame, &mapping.placement)?;

@@ -69,7 +69,7 @@ pub fn folder(model: Arc<Model>, folder: &Path) -> Result<Report, FolderError> {
         let parts = segmenter.each_part(
             &frame,
             &mut StepTimes::default(),
-            |decoder, scores, mapping, _| {
+            &mut |decoder, scores, mapping, _| {
                 decoder.decode(scores, mapping, &mut labels)?;
                 if has_scores && let Some(meaning) = Meaning::of(model.output.kind, scores) {
                     let added = loss.add(scores, meaning, mapping, &mask.data, [size.1, size.0]);

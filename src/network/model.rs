@@ -4,7 +4,7 @@ use super::load::{Network, OpenInput, Port, load};
 use super::receptive::{Receptive, receptive_field};
 use super::{NetworkError, proto};
 use crate::compose::palette;
-use crate::config::card::{Axes, Card, Class, Color, Fit, Kind, MAX_CLASSES};
+use crate::config::card::{Axes, Card, Class, Color, Kind, MAX_CLASSES};
 use crate::config::read_text;
 use crate::prepare::{Element, InputSpec};
 use sha2::{Digest, Sha256};
@@ -372,11 +372,6 @@ fn classes(path: &str, card: &Card, output: &OutputSpec) -> Result<Vec<Class>, N
 }
 
 impl Model {
-    /// Tiles are cut from the frame at full resolution.
-    pub fn is_tiled(&self) -> bool {
-        self.card.input.fit == Fit::Tile
-    }
-
     /// How the network computes: `int8` once integer operators do, else `float`.
     pub fn kernels(&self) -> &'static str {
         "float (tract)"

@@ -235,12 +235,17 @@ fn shown<'a>(
     match (signal, current) {
         (Err((camera, cause)), _) => (Shown::NoSignal { camera, cause }, Drawn::NoSignal),
         (_, None) => (Shown::Starting, Drawn::Nothing),
-        // A paused picture says so.
-        (_, Some(shot)) if paused || is_live(shot) => {
+        (_, Some(shot)) => {
+            // A paused picture says so, and may be as old as it is.
+            let limit = if paused { Duration::MAX } else { STALE_AFTER };
             let Shot { frame, labels, shares, .. } = shot;
-            (Shown::Live { frame, labels, shares, age: age(shot) }, Drawn::Live)
+            let shown = Shown::by_age(frame, labels, shares, age(shot), limit);
+            let drawn = match shown {
+                Shown::Live { .. } => Drawn::Live,
+                _ => Drawn::Stale,
+            };
+            (shown, drawn)
         }
-        (_, Some(shot)) => (Shown::Stale { frame: &shot.frame, age: age(shot) }, Drawn::Stale),
     }
 }
 
