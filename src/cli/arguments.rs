@@ -65,7 +65,7 @@ pub struct RunArguments {
     #[arg(long, value_name = "URI")]
     pub display: Vec<String>,
     /// End after so many shown frames.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub frames: Option<u64>,
     /// overlay, mask or side-by-side.
     #[arg(long, value_parser = parse_view, default_value = "overlay")]

@@ -241,6 +241,14 @@ fn input_spec(network: &Network, card: &Card) -> Result<InputSpec, NetworkError>
     let (Some(height), Some(width)) = (side(height), side(width)) else {
         return Err(error(port, "height and width from 1 to 8192"));
     };
+    if card.input.size.is_some_and(|size| size != [height, width]) {
+        let size = card.input.size.unwrap_or_default();
+        let expected = format!(
+            "{}x{}, since the card says input.size = {size:?}; only open dimensions can be chosen",
+            size[0], size[1]
+        );
+        return Err(error(port, &expected));
+    }
     let (mean, std) = (card.input.mean, card.input.std);
     Ok(InputSpec { element, axes, color, mean, std, height, width })
 }

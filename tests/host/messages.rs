@@ -89,6 +89,7 @@ fn cards() {
     check_card("[output]\nthreshold = 'half'\n", &["line 5", "expected f32"]);
     check_card("[[class]]\nname = 'a'\n", &["1 classes", "expected 3"]);
     check_card("[[class]]\nname = 'a'\ncolor = 'red'\n", &["class 0 (a): color", "\"#rrggbb\""]);
+    check_card("[input]\nsize = [16, 8]\n", &["1x3x8x8", "expected 16x8", "input.size"]);
     check_card("[output]\nindex = 3\n", &["output.index = 3", "below 1"]);
     check_card("[input]\ncolor = 'gray'\n", &["1x3x8x8", "1 channel", "gray"]);
     check_card("[output]\nkind = 'probability'\n", &["3 channels", "expected 1"]);
@@ -144,6 +145,7 @@ fn uris_and_arguments() {
     check(&place, &class, 2, &["persn", "did you mean \"person\"?"]);
     check(&place, &["infre", "color"], 2, &["infre", "infer"]);
     check(&place, &["run", "--view", "overly"], 2, &["overly", "overlay, mask, side-by-side"]);
+    check(&place, &["run", "--frames", "0"], 2, &["--frames", "0"]);
     check(&place, &["infer", "color"], 2, &["IMAGES"]);
     check(&place, &["bench", "color", "--frame", "big"], 2, &["WIDTHxHEIGHT"]);
 }
