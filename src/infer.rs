@@ -1,9 +1,9 @@
 //! `segcam infer`: images to masks and overlays, tensors to tensors.
 
-use crate::atomic::{self, WriteError};
 use crate::camera::{CameraError, read_picture};
 use crate::compose::{Compositor, Scene, Settings, Shown, Status};
 use crate::decode::{LabelMap, shares};
+use crate::files::{self, WriteError};
 use crate::frame::Frame;
 use crate::network::NetworkError;
 use crate::network::load::{describe, load};
@@ -100,10 +100,10 @@ impl Inferer {
         }
         let (width, height) = (self.labels.width, self.labels.height);
         let bytes = png(&self.labels.ids, width, height, ExtendedColorType::L8, &mask)?;
-        atomic::write(&mask, &bytes)?;
+        files::write(&mask, &bytes)?;
         let pixels = self.overlay(&areas, start.elapsed());
         let bytes = png(&pixels, width, height, ExtendedColorType::Rgb8, &overlay)?;
-        atomic::write(&overlay, &bytes)?;
+        files::write(&overlay, &bytes)?;
         let milliseconds = |time: Duration| time.as_secs_f32() * 1e3;
         let present = model.classes.iter().zip(areas).filter(|(_, share)| *share > 0.0);
         Ok(ImageResult {
@@ -200,7 +200,7 @@ pub fn tensor(
         let bytes = npy::to_bytes(value).ok_or_else(|| {
             InferError::Output(format!("{}: NumPy has no {:?}", port.name, value.datum_type()))
         })?;
-        atomic::write(&file, &bytes)?;
+        files::write(&file, &bytes)?;
         written.push(TensorResult {
             output: port.name.clone(),
             file,

@@ -20,7 +20,6 @@
 
 #![deny(unsafe_code)]
 
-pub mod atomic;
 pub mod bench;
 pub mod camera;
 pub mod cli;
@@ -30,6 +29,7 @@ pub mod decode;
 pub mod display;
 pub mod doctor;
 pub mod evaluate;
+pub mod files;
 pub mod frame;
 pub mod health;
 pub mod infer;

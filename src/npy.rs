@@ -2,6 +2,7 @@
 //!
 //! Format: numpy.lib.format in NumPy's reference. Little-endian, C order.
 
+use crate::files;
 use std::path::Path;
 use thiserror::Error;
 use tract_onnx::prelude::{DatumType, Tensor};
@@ -34,13 +35,8 @@ const TYPES: [(&str, DatumType); 9] = [
 /// Reads a tensor.
 pub fn read(path: &Path) -> Result<Tensor, NpyError> {
     let name = path.display().to_string();
-    let fail = |cause| NpyError::Read { path: name.clone(), cause };
-    let length = std::fs::metadata(path).map_err(fail)?.len();
-    if length > MAX_FILE {
-        let (found, expected) = (format!("{length} bytes"), "at most 1 GB");
-        return Err(NpyError::Format { path: name, found, expected });
-    }
-    let bytes = std::fs::read(path).map_err(fail)?;
+    let bytes = files::read(path, MAX_FILE)
+        .map_err(|cause| NpyError::Read { path: name.clone(), cause })?;
     parse(&bytes).map_err(|(found, expected)| NpyError::Format { path: name, found, expected })
 }
 

@@ -3,7 +3,9 @@
 pub mod card;
 pub mod uri;
 
+use crate::files;
 use serde::de::DeserializeOwned;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
@@ -14,8 +16,6 @@ const MAX_TOML: u64 = 1 << 20;
 pub enum ConfigError {
     #[error("{}: cannot be read: {cause}{}", path.display(), hint(cause))]
     Read { path: PathBuf, cause: std::io::Error },
-    #[error("{}: is {found} bytes long; at most {MAX_TOML} are read", path.display())]
-    Size { path: PathBuf, found: u64 },
     #[error("{path}: {message}")]
     Toml { path: String, message: String },
     #[error("{path}: {field}: found {found}, expected {expected}")]
@@ -33,11 +33,8 @@ fn hint(cause: &std::io::Error) -> &'static str {
 /// Reads a small text file, refusing one that is not small.
 pub fn read_text(path: &Path) -> Result<String, ConfigError> {
     let read = |cause| ConfigError::Read { path: path.to_owned(), cause };
-    let found = std::fs::metadata(path).map_err(read)?.len();
-    if found > MAX_TOML {
-        return Err(ConfigError::Size { path: path.to_owned(), found });
-    }
-    std::fs::read_to_string(path).map_err(read)
+    let bytes = files::read(path, MAX_TOML).map_err(read)?;
+    String::from_utf8(bytes).map_err(|_| read(ErrorKind::InvalidData.into()))
 }
 
 /// Reads TOML into `T`, which denies unknown fields; an unknown key's error names the nearest

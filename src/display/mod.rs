@@ -61,7 +61,7 @@ pub enum DisplayError {
     #[error("{display}: {message}")]
     Failed { display: String, message: String },
     #[error(transparent)]
-    Write(#[from] crate::atomic::WriteError),
+    Write(#[from] crate::files::WriteError),
     #[error(transparent)]
     Uri(#[from] UriError),
 }

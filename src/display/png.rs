@@ -1,8 +1,8 @@
 //! `png:DIR`: pictures as files.
 
 use super::{Display, DisplayError, Size};
-use crate::atomic;
 use crate::config::uri::Uri;
+use crate::files;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder};
 use std::collections::VecDeque;
@@ -43,7 +43,7 @@ impl Png {
             return Err(DisplayError::Failed { display: name, message });
         }
         check_folder(&folder)
-            .map_err(|cause| atomic::WriteError { path: folder.clone(), cause })?;
+            .map_err(|cause| files::WriteError { path: folder.clone(), cause })?;
         Ok(Png {
             name,
             folder,
@@ -69,7 +69,7 @@ impl Png {
             |error| DisplayError::Failed { display: self.name.clone(), message: error.to_string() },
         )?;
         let path = self.folder.join(format!("{}{sequence:06}.png", self.prefix));
-        atomic::write(&path, &self.encoded)?;
+        files::write(&path, &self.encoded)?;
         self.written = Some(Instant::now());
         if self.last < usize::MAX {
             // A picture shown twice has one file.

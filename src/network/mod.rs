@@ -21,8 +21,6 @@ pub enum NetworkError {
         "{path}: cannot be read: {cause}; check the path (a model is a folder with a model.toml, or an .onnx file)"
     )]
     Read { path: String, cause: std::io::Error },
-    #[error("{path}: is {length} bytes long; models of at most {} MB are read", proto::MAX_FILE >> 20)]
-    TooLarge { path: String, length: u64 },
     #[error("{path}: {message}")]
     File { path: String, message: String },
     #[error(

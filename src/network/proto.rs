@@ -1,6 +1,7 @@
 //! The ONNX file as bytes from outside: read within a limit and checked before tract sees it.
 
 use super::NetworkError;
+use crate::files;
 use std::collections::HashSet;
 use std::path::Path;
 use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
@@ -8,18 +9,14 @@ use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto};
 use tract_onnx::prelude::Framework;
 
 /// The largest ONNX file that is read.
-pub const MAX_FILE: u64 = 512 << 20;
+const MAX_FILE: u64 = 512 << 20;
 /// The newest operator set that is understood (default domain).
 pub const MAX_OPSET: i64 = 21;
 
 /// Reads a model file's bytes.
 pub fn read(path: &Path) -> Result<Vec<u8>, NetworkError> {
-    let fail = |cause| NetworkError::Read { path: path.display().to_string(), cause };
-    let length = std::fs::metadata(path).map_err(fail)?.len();
-    if length > MAX_FILE {
-        return Err(NetworkError::TooLarge { path: path.display().to_string(), length });
-    }
-    std::fs::read(path).map_err(fail)
+    files::read(path, MAX_FILE)
+        .map_err(|cause| NetworkError::Read { path: path.display().to_string(), cause })
 }
 
 /// Parses the protobuf and checks what can be checked without knowing the operators.

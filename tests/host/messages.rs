@@ -71,6 +71,7 @@ fn paths() {
     );
     check(&place, &["infer", "color", "b.png"], 1, &["b.png", "cannot be read", "check the path"]);
     check(&place, &["infer", "empty", "a.png"], 2, &["empty/model.toml", "cannot be read"]);
+    check(&place, &["infer", "/dev/zero", "a.png"], 2, &["/dev/zero", "not a regular file"]);
     check(&place, &["infer", "a.png", "a.png"], 2, &["a.png", "is no ONNX model"]);
     check(
         &place,

@@ -1,8 +1,8 @@
-//! Files that are there whole or not at all.
+//! Files: read within a limit, written whole or not at all.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
@@ -24,6 +24,20 @@ fn remedy(cause: &io::Error) -> &'static str {
         ErrorKind::IsADirectory => "; choose another name",
         _ => "",
     }
+}
+
+/// Reads a regular file of at most `most` bytes; a device or FIFO could have no end.
+pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        let message = format!("it is longer than the {most} bytes that are read");
+        return Err(io::Error::new(ErrorKind::FileTooLarge, message));
+    }
+    Ok(bytes)
 }
 
 /// Writes `bytes` to a temporary name beside `path`, syncs, and renames; leaves nothing behind
@@ -89,6 +103,20 @@ mod tests {
         assert!(write(&taken, b"x").is_err());
         assert_eq!(folder.path().read_dir().unwrap().count(), 1);
         assert!(write(Path::new("/"), b"x").is_err());
+    }
+
+    #[test]
+    fn reading_has_a_limit_and_an_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        write(&path, b"12345").unwrap();
+        assert_eq!(read(&path, 5).unwrap(), b"12345");
+        assert_eq!(read(&path, 4).unwrap_err().kind(), ErrorKind::FileTooLarge);
+        for endless in ["/dev/zero", "/proc"] {
+            let error = read(Path::new(endless), 5).unwrap_err();
+            assert_eq!(error.to_string(), "it is not a regular file");
+        }
+        assert_eq!(read(&folder.path().join("b"), 5).unwrap_err().kind(), ErrorKind::NotFound);
     }
 
     #[test]
