@@ -85,6 +85,9 @@ pub struct Report {
     pub operators: Vec<OperatorRow>,
 }
 
+/// Bytes of a page of memory.
+const PAGE: usize = 4096;
+
 #[derive(Default)]
 struct Times(Vec<Duration>);
 
@@ -126,7 +129,10 @@ pub fn run(
     let picture_bytes = 4 * frame_size.0 as usize * frame_size.1 as usize;
     let mut copy = vec![0u8; frame.data.len() + picture_bytes];
     let source = vec![1u8; copy.len()];
-    let mut picture = vec![0u8; picture_bytes];
+    // From a page on, as mapped frame buffers are.
+    let mut picture = vec![0u8; picture_bytes + PAGE];
+    let start = picture.as_ptr().align_offset(PAGE).min(PAGE);
+    let picture = &mut picture[start..][..picture_bytes];
     let mut operators: Vec<Vec<OperatorTime>> = Vec::new();
     let [mut prepare, mut network, mut decode, mut compose, mut beside, mut copies]: [Times; 6] =
         Default::default();
@@ -154,7 +160,7 @@ pub fn run(
             });
         });
         let composed = start.elapsed();
-        black_box(&picture);
+        black_box(&*picture);
         let start = Instant::now();
         copy.copy_from_slice(black_box(&source));
         black_box(&copy);

@@ -42,8 +42,7 @@ impl Png {
             let message = "names no folder; write png:segcam-out".to_owned();
             return Err(DisplayError::Failed { display: name, message });
         }
-        check_folder(&folder)
-            .map_err(|cause| files::WriteError { path: folder.clone(), cause })?;
+        check_folder(&folder).map_err(|cause| files::WriteError { path: folder.clone(), cause })?;
         Ok(Png {
             name,
             folder,
