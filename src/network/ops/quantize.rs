@@ -114,24 +114,24 @@ impl Expansion for Written {
             );
         }
         let parameters = Parameters { scale, zero_point, axis };
-        let op: Box<dyn TypedOp> = match self.direction {
+        let to = match self.direction {
             Direction::Quantize => {
                 ensure!(
                     [u8::datum_type(), i8::datum_type()].contains(&stored),
                     "quantizing to {stored:?} is not supported, only to u8 and i8"
                 );
                 ensure!(fact.datum_type == f32::datum_type(), "quantizes {:?}", fact.datum_type);
-                Box::new(Quantize { parameters, signed: stored == i8::datum_type() })
+                stored
             }
             Direction::Dequantize => {
                 ensure!(
                     [u8::datum_type(), i8::datum_type(), i32::datum_type()].contains(&stored),
                     "dequantizing {stored:?} is not supported, only u8, i8 and i32"
                 );
-                Box::new(Dequantize { parameters })
+                f32::datum_type()
             }
         };
-        model.wire_node(prefix, op, &inputs[..1])
+        model.wire_node(prefix, Linear { parameters, to }, &inputs[..1])
     }
 }
 
@@ -163,16 +163,6 @@ impl Parameters {
         }
     }
 
-    /// Axes may move freely only under a single pair.
-    fn change_axes(
-        &self,
-        model: &TypedModel,
-        node: &TypedNode,
-        change: &AxisOp,
-    ) -> Option<AxisChangeConsequence> {
-        (self.scale.len() == 1).then(|| AxisChangeConsequence::new(model, node, None, change))
-    }
-
     fn info(&self) -> TractResult<Vec<String>> {
         Ok(vec![match self.scale.len() {
             1 => format!("scale {} zero point {}", self.scale[0], self.zero_point[0]),
@@ -188,16 +178,18 @@ fn round_half_even(x: f32) -> i32 {
     ((x + MAGIC).to_bits() as i32).wrapping_sub(MAGIC.to_bits() as i32)
 }
 
-/// saturate(round_half_even(x / scale) + zero point)
+/// To u8 or i8: saturate(round_half_even(x / scale) + zero point). To f32: (x - zero point) *
+/// scale.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Quantize {
+struct Linear {
     parameters: Parameters,
-    signed: bool,
+    to: DatumType,
 }
 
-impl Op for Quantize {
+impl Op for Linear {
     fn name(&self) -> StaticName {
-        "QuantizeLinear".into()
+        let quantizes = self.to != f32::datum_type();
+        if quantizes { "QuantizeLinear" } else { "DequantizeLinear" }.into()
     }
     fn info(&self) -> TractResult<Vec<String>> {
         self.parameters.info()
@@ -205,9 +197,33 @@ impl Op for Quantize {
     op_as_typed_op!();
 }
 
-impl Quantize {
-    fn stored(&self) -> DatumType {
-        if self.signed { i8::datum_type() } else { u8::datum_type() }
+impl Linear {
+    fn quantize(&self, input: &Tensor) -> TractResult<Tensor> {
+        let values = input.try_as_plain_ram()?;
+        let values = values.as_slice::<f32>()?;
+        let mut output = Tensor::zero_dt(self.to, input.shape())?;
+        // Both types through their bytes: what differs are the bounds.
+        let bytes = output.as_bytes_mut();
+        let bounds = if self.to == i8::datum_type() { (-128, 127) } else { (0, 255) };
+        self.parameters.for_each_run(input.shape(), |range, scale, zero| {
+            quantize_run(&values[range.clone()], &mut bytes[range], scale, zero, bounds);
+        });
+        Ok(output)
+    }
+
+    fn dequantize<T: Datum + Copy + Into<i32>>(&self, input: &Tensor) -> TractResult<Tensor> {
+        let mut output = Tensor::zero::<f32>(input.shape())?;
+        let values = input.try_as_plain_ram()?;
+        let values = values.as_slice::<T>()?;
+        let mut plain = output.try_as_plain_ram_mut()?;
+        let out = plain.as_slice_mut::<f32>()?;
+        self.parameters.for_each_run(input.shape(), |range, scale, zero| {
+            for (y, x) in out[range.clone()].iter_mut().zip(&values[range]) {
+                let x: i32 = (*x).into();
+                *y = x.wrapping_sub(zero) as f32 * scale;
+            }
+        });
+        Ok(output)
     }
 }
 
@@ -224,101 +240,25 @@ fn quantize_run(values: &[f32], bytes: &mut [u8], scale: f32, zero: i32, (low, h
     }
 }
 
-impl EvalOp for Quantize {
-    op_out_of_plan!();
-
-    fn eval(&self, _ctx: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let input = args_1!(inputs);
-        let values = input.try_as_plain_ram()?;
-        let values = values.as_slice::<f32>()?;
-        let mut output = Tensor::zero_dt(self.stored(), input.shape())?;
-        // Both types through their bytes: what differs are the bounds.
-        let bytes = output.as_bytes_mut();
-        let (low, high) = if self.signed { (-128, 127) } else { (0, 255) };
-        self.parameters.for_each_run(input.shape(), |range, scale, zero| {
-            quantize_run(&values[range.clone()], &mut bytes[range], scale, zero, (low, high));
-        });
-        Ok(tvec!(output.into_tvalue()))
-    }
-}
-
-impl TypedOp for Quantize {
-    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        Ok(tvec!(self.stored().fact(inputs[0].shape.clone())))
-    }
-
-    fn axes_mapping(
-        &self,
-        inputs: &[&TypedFact],
-        outputs: &[&TypedFact],
-    ) -> TractResult<AxesMapping> {
-        AxesMapping::natural(inputs, outputs)
-    }
-
-    fn change_axes(
-        &self,
-        model: &TypedModel,
-        node: &TypedNode,
-        _io: InOut,
-        change: &AxisOp,
-    ) -> TractResult<Option<AxisChangeConsequence>> {
-        Ok(self.parameters.change_axes(model, node, change))
-    }
-
-    as_op!();
-}
-
-/// (x - zero point) * scale
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Dequantize {
-    parameters: Parameters,
-}
-
-impl Op for Dequantize {
-    fn name(&self) -> StaticName {
-        "DequantizeLinear".into()
-    }
-    fn info(&self) -> TractResult<Vec<String>> {
-        self.parameters.info()
-    }
-    op_as_typed_op!();
-}
-
-impl Dequantize {
-    fn run<T: Datum + Copy + Into<i32>>(&self, input: &Tensor) -> TractResult<Tensor> {
-        let mut output = Tensor::zero::<f32>(input.shape())?;
-        let values = input.try_as_plain_ram()?;
-        let values = values.as_slice::<T>()?;
-        let mut plain = output.try_as_plain_ram_mut()?;
-        let out = plain.as_slice_mut::<f32>()?;
-        self.parameters.for_each_run(input.shape(), |range, scale, zero| {
-            for (y, x) in out[range.clone()].iter_mut().zip(&values[range]) {
-                let x: i32 = (*x).into();
-                *y = x.wrapping_sub(zero) as f32 * scale;
-            }
-        });
-        Ok(output)
-    }
-}
-
-impl EvalOp for Dequantize {
+impl EvalOp for Linear {
     op_out_of_plan!();
 
     fn eval(&self, _ctx: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let input = args_1!(inputs);
         let output = match input.datum_type() {
-            DatumType::U8 => self.run::<u8>(&input)?,
-            DatumType::I8 => self.run::<i8>(&input)?,
-            DatumType::I32 => self.run::<i32>(&input)?,
-            other => bail!("dequantizing {other:?}"),
+            DatumType::F32 => self.quantize(&input)?,
+            DatumType::U8 => self.dequantize::<u8>(&input)?,
+            DatumType::I8 => self.dequantize::<i8>(&input)?,
+            DatumType::I32 => self.dequantize::<i32>(&input)?,
+            other => bail!("{} of {other:?}", self.name()),
         };
         Ok(tvec!(output.into_tvalue()))
     }
 }
 
-impl TypedOp for Dequantize {
+impl TypedOp for Linear {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        Ok(tvec!(f32::fact(inputs[0].shape.clone())))
+        Ok(tvec!(self.to.fact(inputs[0].shape.clone())))
     }
 
     fn axes_mapping(
@@ -329,6 +269,7 @@ impl TypedOp for Dequantize {
         AxesMapping::natural(inputs, outputs)
     }
 
+    /// Axes may move freely only under a single pair of scale and zero point.
     fn change_axes(
         &self,
         model: &TypedModel,
@@ -336,7 +277,8 @@ impl TypedOp for Dequantize {
         _io: InOut,
         change: &AxisOp,
     ) -> TractResult<Option<AxisChangeConsequence>> {
-        Ok(self.parameters.change_axes(model, node, change))
+        let single = self.parameters.scale.len() == 1;
+        Ok(single.then(|| AxisChangeConsequence::new(model, node, None, change)))
     }
 
     as_op!();
