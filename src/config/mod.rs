@@ -42,8 +42,12 @@ pub fn read_text(path: &Path) -> Result<String, ConfigError> {
 pub fn parse_toml<T: DeserializeOwned>(path: &str, text: &str) -> Result<T, ConfigError> {
     toml::from_str(text).map_err(|error| {
         let line = error.span().map(|span| 1 + text[..span.start].matches('\n').count());
-        let place = line.map(|line| format!("line {line}: ")).unwrap_or_default();
         let message = error.message().replace('\n', " ");
+        // A wrong value does not say whose it is: its line does.
+        let written = line.filter(|_| message.starts_with("invalid"));
+        let written = written.and_then(|line| text.lines().nth(line - 1));
+        let written = written.map(|text| format!(" ({})", text.trim())).unwrap_or_default();
+        let place = line.map(|line| format!("line {line}{written}: ")).unwrap_or_default();
         ConfigError::Toml { path: path.to_owned(), message: place + &name_nearest(&message) }
     })
 }

@@ -87,7 +87,7 @@ fn paths() {
 fn cards() {
     check_card("[input]\nlayuot = 'nchw'\n", &["line 5", "\"layuot\"", "did you mean \"layout\"?"]);
     check_card("[input]\nfit = 'croped'\n", &["\"croped\"", "did you mean \"crop\"?"]);
-    check_card("[output]\nthreshold = 'half'\n", &["line 5", "expected f32"]);
+    check_card("[output]\nthreshold = 'half'\n", &["line 5 (threshold = 'half')", "expected f32"]);
     check_card("[[class]]\nname = 'a'\n", &["1 classes", "expected 3"]);
     check_card("[[class]]\nname = 'a'\ncolor = 'red'\n", &["class 0 (a): color", "\"#rrggbb\""]);
     check_card("[input]\nsize = [16, 8]\n", &["1x3x8x8", "expected 16x8", "input.size"]);
