@@ -1,6 +1,6 @@
 //! `file:`: a picture, a directory of pictures, a Y4M clip.
 
-use super::pace::{Pace, later};
+use super::pace::{Pace, next_frame};
 use super::y4m::{self, Clip};
 use super::{Arrival, Camera, CameraError};
 use crate::config::uri::Uri;
@@ -9,7 +9,7 @@ use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Lim
 use std::fs::File;
 use std::io::{Cursor, ErrorKind, Read};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The largest picture file that is read, in bytes.
 const MAX_FILE: u64 = 256 << 20;
@@ -274,13 +274,8 @@ impl Camera for FileCamera {
     }
 
     fn read(&mut self, frame: &mut Frame, timeout: Duration) -> Result<Arrival, CameraError> {
-        let now = Instant::now();
-        let (wanted, captured) = match &mut self.pace {
-            None => (self.next, now),
-            Some(pace) => match pace.wait(self.next, later(now, timeout)) {
-                Some(due) => due,
-                None => return Ok(Arrival::Timeout),
-            },
+        let Some((wanted, captured)) = next_frame(&mut self.pace, self.next, timeout) else {
+            return Ok(Arrival::Timeout);
         };
         // A picture that cannot be read is passed over by who reads on.
         self.next = wanted + 1;

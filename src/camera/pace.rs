@@ -46,6 +46,16 @@ impl Pace {
     }
 }
 
+/// The number and time of the next frame: at once without a pace, else when it is due within
+/// `timeout`.
+pub fn next_frame(pace: &mut Option<Pace>, next: u64, timeout: Duration) -> Option<(u64, Instant)> {
+    let now = Instant::now();
+    match pace {
+        None => Some((next, now)),
+        Some(pace) => pace.wait(next, later(now, timeout)),
+    }
+}
+
 /// `from + by`, or a time that never comes where that cannot be told.
 pub fn later(from: Instant, by: Duration) -> Instant {
     const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);

@@ -3,12 +3,12 @@
 
 use super::encode::from_rgb;
 use super::field::Field;
-use super::pace::{Pace, later};
+use super::pace::{Pace, next_frame};
 use super::portrait::Portrait;
 use super::{Arrival, Camera, CameraError};
 use crate::config::uri::Uri;
 use crate::frame::{Frame, Layout, PixelFormat};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const SCENES: [&str; 2] = ["portrait", "field"];
 const MAX_SIZE: u32 = 4096;
@@ -70,13 +70,8 @@ impl Camera for SyntheticCamera {
     }
 
     fn read(&mut self, frame: &mut Frame, timeout: Duration) -> Result<Arrival, CameraError> {
-        let now = Instant::now();
-        let (sequence, captured) = match &mut self.pace {
-            None => (self.next, now),
-            Some(pace) => match pace.wait(self.next, later(now, timeout)) {
-                Some(due) => due,
-                None => return Ok(Arrival::Timeout),
-            },
+        let Some((sequence, captured)) = next_frame(&mut self.pace, self.next, timeout) else {
+            return Ok(Arrival::Timeout);
         };
         frame.reshape(self.layout);
         if self.layout.format == PixelFormat::Rgb {
@@ -136,6 +131,7 @@ pub fn wave(phase: u64) -> i32 {
 mod tests {
     use super::*;
     use crate::camera;
+    use std::time::Instant;
 
     const LONG: Duration = Duration::from_secs(10);
 
