@@ -96,7 +96,7 @@ pub struct InferArguments {
     /// Folder for the pictures, or the .npy file for the tensor (out.npy, out.1.npy …).
     #[arg(short, long)]
     pub output: Option<PathBuf>,
-    /// JSON lines only.
+    /// Taken for the sake of scripts: results are lines of JSON anyway.
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
@@ -109,6 +109,7 @@ pub struct EvalArguments {
     pub model: String,
     /// A folder with images/ and masks/ (8-bit class ids, 255 ignored).
     pub folder: PathBuf,
+    /// One JSON object.
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
@@ -119,7 +120,7 @@ pub struct EvalArguments {
 pub struct BenchArguments {
     /// A model folder, an ONNX file, or "builtin".
     pub model: String,
-    /// Threads for the network.
+    /// Threads for the network: one, for now.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1))]
     pub threads: u16,
     /// Inferences after one warm-up.
@@ -128,6 +129,7 @@ pub struct BenchArguments {
     /// Size of the frame and of the picture, for the stages beside the network.
     #[arg(long, default_value = "1280x720", value_parser = parse_size)]
     pub frame: (u32, u32),
+    /// One JSON object.
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
@@ -138,6 +140,7 @@ pub struct BenchArguments {
 pub struct InspectArguments {
     /// A model folder, an ONNX file, or "builtin".
     pub model: String,
+    /// One JSON object.
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
@@ -146,6 +149,7 @@ pub struct InspectArguments {
 
 #[derive(Args, Debug)]
 pub struct DoctorArguments {
+    /// One JSON object.
     #[arg(long)]
     pub json: bool,
 }

@@ -114,11 +114,21 @@ impl Round {
         self.over.load(Ordering::Relaxed)
     }
 
+    /// Lets all threads end.
     fn end(&self) {
         self.over.store(true, Ordering::Relaxed);
         self.fresh.close();
         self.results.close();
         self.spent.close();
+    }
+}
+
+/// Ends the round however the display's part ends, or the other threads would wait for ever.
+struct EndOnDrop<'a>(&'a Round);
+
+impl Drop for EndOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.end();
     }
 }
 
@@ -139,8 +149,10 @@ pub fn run(job: Job) -> Result<Summary, RunError> {
             let _close = CloseOnDrop(&round.results);
             infer(segmenter, &round, patient)
         });
-        let shown = screen.run(&round, job.frames, &job.stop, job.json);
-        round.end();
+        let shown = {
+            let _end = EndOnDrop(&round);
+            screen.run(&round, job.frames, &job.stop, job.json)
+        };
         let inference = inference.join().map_err(|_| RunError::Thread("the inference"));
         let capture = capture.join().map_err(|_| RunError::Thread("the capture"));
         // The first cause is the most telling.

@@ -22,6 +22,7 @@ pub const KEYS: &str =
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Drawn {
     Nothing,
+    Starting,
     Live,
     Stale,
     NoSignal,
@@ -92,19 +93,25 @@ impl Screen {
             }
             self.status.dropped = round.dropped.load(Ordering::Relaxed);
             let no_signal = round.signal.lost(&mut self.cause);
-            if let Some(shot) = arrived {
-                if let Some(old) = current.replace(shot) {
-                    round.spent.put(old);
-                }
-                self.show(current.as_ref(), false)?;
-                if let Some(shot) = &current {
+            let fresh = arrived.is_some();
+            if let Some(shot) = arrived
+                && let Some(old) = current.replace(shot)
+            {
+                round.spent.put(old);
+            }
+            match &current {
+                // What comes late from a lost camera does not hide that it is lost.
+                Some(shot) if fresh && !no_signal => {
+                    self.show(Some(shot), false)?;
                     self.count(shot, json.as_deref_mut())?;
                 }
-                if frames.is_some_and(|frames| self.statistics.frames() >= frames) {
-                    break;
+                current => {
+                    round.dropped.fetch_add(u64::from(fresh), Ordering::Relaxed);
+                    self.refresh(current.as_ref(), no_signal)?;
                 }
-            } else {
-                self.refresh(current.as_ref(), no_signal)?;
+            }
+            if frames.is_some_and(|frames| self.statistics.frames() >= frames) {
+                break;
             }
         }
         for display in &mut self.displays {
@@ -126,15 +133,14 @@ impl Screen {
 
     /// Draws anew what changed without a new result: a mask gone stale, a camera gone, a key.
     fn refresh(&mut self, current: Option<&Shot>, no_signal: bool) -> Result<(), DisplayError> {
-        if self.settings.paused && self.drawn != Drawn::Nothing {
-            return Ok(());
-        }
         let due = match (no_signal, current) {
             (true, _) => self.drawn != Drawn::NoSignal,
-            (false, Some(shot)) if is_live(shot) => self.drawn == Drawn::Nothing,
+            (false, None) => self.drawn == Drawn::Nothing && self.drawn_at.elapsed() >= STALE_AFTER,
+            (false, Some(shot)) if self.settings.paused || is_live(shot) => {
+                self.drawn != Drawn::Live
+            }
             // The age goes on counting.
             (false, Some(_)) => self.drawn != Drawn::Stale || self.drawn_at.elapsed() >= PATIENCE,
-            (false, None) => false,
         };
         if due { self.show(current, no_signal) } else { Ok(()) }
     }
@@ -198,7 +204,12 @@ impl Screen {
                         let next = settings.only.map_or(0, |class| usize::from(class) + 1);
                         settings.only = (next < self.model.classes.len()).then_some(next as u8);
                     }
-                    Key::Snapshot => self.snapshot(current)?,
+                    // A full disk is no reason to stop watching.
+                    Key::Snapshot => {
+                        if let Err(error) = self.snapshot(current) {
+                            log::warn!("no snapshot: {error}");
+                        }
+                    }
                 }
             }
         }
@@ -234,7 +245,7 @@ fn shown<'a>(
 ) -> (Shown<'a>, Drawn) {
     match (signal, current) {
         (Err((camera, cause)), _) => (Shown::NoSignal { camera, cause }, Drawn::NoSignal),
-        (_, None) => (Shown::Starting, Drawn::Nothing),
+        (_, None) => (Shown::Starting, Drawn::Starting),
         (_, Some(shot)) => {
             // A paused picture says so, and may be as old as it is.
             let limit = if paused { Duration::MAX } else { STALE_AFTER };

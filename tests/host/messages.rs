@@ -56,8 +56,7 @@ fn check(place: &Place, arguments: &[&str], code: i32, parts: &[&str]) {
 fn check_card(lines: &str, parts: &[&str]) {
     let place = place();
     place.write("color/model.toml", format!("{CARD}{lines}").as_bytes());
-    check(&place, &["infer", "color", "a.png"], 2, &["color/"]);
-    check(&place, &["infer", "color", "a.png"], 2, parts);
+    check(&place, &["infer", "color", "a.png"], 2, &[&["color/"], parts].concat());
 }
 
 #[test]

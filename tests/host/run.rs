@@ -89,17 +89,48 @@ fn raw_frames_come_through_a_pipe() {
 
 #[test]
 fn every_frame_is_shown_with_its_own_mask() {
-    // The field camera knows the truth of each frame: with masks of other frames, or shifted
-    // ones, the network that reads colours off would not agree with itself over two runs.
-    let arguments = ["--camera", "synthetic:portrait?fps=0&width=320&height=240", "--frames", "12"];
-    let (first, _) = run(&arguments);
-    let (second, _) = run(&arguments);
-    let shares = |frames: &[Value]| -> Vec<(Value, Value)> {
-        frames.iter().map(|frame| (frame["frame"].clone(), frame["classes"].clone())).collect()
-    };
-    assert_eq!(shares(&first), shares(&second));
-    let changes = first.windows(2).filter(|pair| pair[0]["classes"] != pair[1]["classes"]);
-    assert!(changes.count() > 5, "the camera pans, so the areas change");
+    use segcam::camera::open;
+    use segcam::decode::{LabelMap, shares};
+    use segcam::frame::Frame;
+    use segcam::network::model::{self, ModelArguments};
+    use segcam::segment::Segmenter;
+    use std::sync::Arc;
+    const URI: &str = "synthetic:portrait?fps=0&width=160&height=120";
+    let place = Place::new();
+    let path = place.write("color.onnx", &onnx::strongest_color(32, 32));
+    let (frames, _) = run(&["--model", &path, "--camera", URI, "--frames", "12"]);
+    // The same frames one by one, without threads.
+    let model = model::open(&ModelArguments { model: path, ..Default::default() }).unwrap();
+    let mut segmenter = Segmenter::new(Arc::new(model)).unwrap();
+    let mut camera = open(URI).unwrap();
+    let (mut frame, mut labels) = (Frame::empty(), LabelMap::default());
+    let mut all = Vec::new();
+    for shown in &frames {
+        camera.read(&mut frame, Duration::from_secs(1)).unwrap();
+        assert_eq!(shown["frame"], frame.sequence);
+        segmenter.segment(&frame, &mut labels).unwrap();
+        let mut expected = [0.0; 3];
+        shares(&labels, &mut expected);
+        for (class, share) in expected.iter().enumerate() {
+            let found = shown["classes"][format!("class {class}")].as_f64().unwrap_or(0.0);
+            assert!((found - f64::from(*share)).abs() < 1e-6, "{shown} {expected:?}");
+        }
+        all.push(expected);
+    }
+    let changes = all.windows(2).filter(|pair| pair[0] != pair[1]).count();
+    assert!(changes > 5, "the camera pans, so a mask of another frame would differ: {all:?}");
+}
+
+#[test]
+fn a_source_that_sends_nothing_is_said_to_be_starting() {
+    let place = Place::new();
+    let pictures = format!("png:{}", place.text("out"));
+    let uri = "pipe:-?format=grey&width=64&height=48";
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "sleep 1.5 | \"$0\" \"$@\"", env!("CARGO_BIN_EXE_segcam")]);
+    command.args(["run", "--camera", uri, "--display", &pictures]);
+    finish(command, b"").success();
+    assert_eq!(std::fs::read_dir(place.path("out")).unwrap().count(), 1);
 }
 
 #[test]
