@@ -326,3 +326,31 @@ impl Serialize for Classes<'_> {
         map.end()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::Frame;
+
+    fn shot(age: Duration) -> Shot {
+        let mut frame = Frame::empty();
+        frame.captured = Instant::now().checked_sub(age).unwrap();
+        Shot { frame, labels: Default::default(), times: Default::default(), shares: Vec::new() }
+    }
+
+    #[test]
+    fn a_lost_camera_comes_before_a_pause_and_a_pause_before_age() {
+        let (fresh, old) = (shot(Duration::ZERO), shot(2 * STALE_AFTER));
+        let drawn = |current, signal, paused| shown(current, signal, paused).1;
+        let lost = Err(("camera", "unplugged"));
+        for current in [None, Some(&fresh), Some(&old)] {
+            for paused in [false, true] {
+                assert_eq!(drawn(current, lost, paused), Drawn::NoSignal);
+            }
+        }
+        assert_eq!(drawn(None, Ok(()), false), Drawn::Starting);
+        assert_eq!(drawn(Some(&fresh), Ok(()), false), Drawn::Live);
+        assert_eq!(drawn(Some(&old), Ok(()), false), Drawn::Stale);
+        assert_eq!(drawn(Some(&old), Ok(()), true), Drawn::Live);
+    }
+}

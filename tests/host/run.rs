@@ -168,6 +168,38 @@ fn a_lost_camera_comes_back() {
 }
 
 #[test]
+fn a_camera_that_stays_away_leaves_no_picture_of_it_on_the_screen() {
+    let place = Place::new();
+    let uri = "synthetic:portrait?fault.disconnect=3&fault.return=3600000";
+    let mut command = segcam(&["run", "--camera", uri, "--display"]);
+    command.arg(format!("png:{}?last=1", place.text("out")));
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // The only words that mean NO SIGNAL here: a neutral ground in every corner.
+    let neutral = |picture: &image::RgbImage| {
+        let (width, height) = picture.dimensions();
+        [(0, 0), (width - 1, 0), (width - 1, height / 3), (0, height / 3)].iter().all(|(x, y)| {
+            let [red, green, blue] = picture.get_pixel(*x, *y).0;
+            red == green && green == blue && red < 64
+        })
+    };
+    let start = Instant::now();
+    loop {
+        let files = std::fs::read_dir(place.path("out")).into_iter().flatten();
+        let mut pictures = files
+            .filter_map(|file| Some(file.ok()?.path()))
+            .filter(|path| path.extension().is_some_and(|kind| kind == "png"))
+            .filter_map(|path| Some(image::open(path).ok()?.into_rgb8()));
+        if pictures.next().is_some_and(|picture| neutral(&picture)) {
+            break;
+        }
+        assert!(start.elapsed() < Duration::from_secs(60), "the picture stays");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
 fn damaged_frames_are_dropped_not_shown() {
     let (frames, summary) = run(&[
         "--camera",
