@@ -33,6 +33,7 @@ pub mod files;
 pub mod frame;
 pub mod health;
 pub mod infer;
+pub mod int8;
 pub mod network;
 pub mod npy;
 pub mod pipeline;
