@@ -27,24 +27,26 @@ pub fn plan(draft: &mut Draft) -> (Vec<Place>, usize) {
     let roots: Vec<Value> = (0..draft.values.len()).map(|value| root(draft, value)).collect();
     let lives = lives(draft, &roots);
     let starts = allocate(draft, &roots, &lives);
-    let mut total = 0;
+    let size = |value: Value| draft.values[value].dims.iter().product::<usize>();
+    let total = (0..roots.len()).map(|value| starts[roots[value]] + size(roots[value])).max();
     let places = (0..draft.values.len())
         .map(|value| {
-            let whole = &draft.values[roots[value]];
-            let pitches = pitches(whole.dims);
-            let size: usize = whole.dims.iter().product();
             let start = starts[roots[value]];
-            let mut offset = start;
-            let mut at = value;
-            while let Some(part) = &draft.values[at].part {
-                offset += part.start.iter().zip(pitches).map(|(start, pitch)| start * pitch).sum::<usize>();
-                at = part.whole;
-            }
-            total = total.max(start + size);
-            Place { slot: start..start + size, offset, dims: draft.values[value].dims, pitches }
+            let (offset, pitches) = lie(draft, value);
+            let slot = start..start + size(roots[value]);
+            Place { slot, offset: start + offset, dims: draft.values[value].dims, pitches }
         })
         .collect();
-    (places, total)
+    (places, total.unwrap_or(0))
+}
+
+/// Where a value begins in its root, and its pitches.
+fn lie(draft: &Draft, value: Value) -> (usize, [usize; 4]) {
+    let spec = &draft.values[value];
+    let Some(part) = &spec.part else { return (0, pitches(spec.dims)) };
+    let (offset, pitches) = lie(draft, part.whole);
+    let start: usize = part.start.iter().zip(pitches).map(|(start, pitch)| start * pitch).sum();
+    (offset + start, pitches)
 }
 
 /// Of a value that is its own whole.
@@ -53,10 +55,13 @@ pub fn pitches(dims: [usize; 4]) -> [usize; 4] {
 }
 
 fn root(draft: &Draft, mut value: Value) -> Value {
-    while let Some(part) = &draft.values[value].part {
-        value = part.whole;
+    loop {
+        let spec = &draft.values[value];
+        match spec.part.as_ref().map(|part| part.whole).or(spec.reshaped) {
+            Some(whole) => value = whole,
+            None => return value,
+        }
     }
-    value
 }
 
 fn join_in_place(draft: &mut Draft) {
