@@ -1,6 +1,6 @@
 //! ONNX -> tract's plan: shapes fixed, operators of ours in place, memory bounded.
 
-use super::{NetworkError, contain, ops, proto};
+use super::{NetworkError, contain, ops, proto, qdq};
 use std::collections::HashSet;
 use std::sync::Arc;
 use tract_onnx::pb::{
@@ -71,7 +71,8 @@ pub fn load(path: &str, model: ModelProto, resolve: &Resolve) -> Result<Network,
     })
 }
 
-/// The graph with all types and shapes known, its operators as the file has them.
+/// The graph with all types and shapes known, its operators as the file has them but quantized
+/// ones in QDQ form.
 pub fn type_graph(
     path: &str,
     mut model: ModelProto,
@@ -80,6 +81,7 @@ pub fn type_graph(
     let opset = proto::opset(&model);
     if let Some(graph) = model.graph.as_mut() {
         scales_to_inputs(graph);
+        qdq::normalize(path, opset, graph)?;
     }
     let onnx = ops::reader();
     if let Some(graph) = &model.graph {
