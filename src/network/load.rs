@@ -222,8 +222,8 @@ fn check_operators(
 }
 
 fn unsupported(path: &str, opset: i64, node: &NodeProto) -> NetworkError {
-    let hint = if node.op_type.starts_with("QLinear") || node.op_type == "QGemm" {
-        "quantize the network in QDQ format instead (quant_format=QDQ)"
+    let hint = if node.op_type.starts_with("QLinear") {
+        "it has no QDQ form here, so quantize the network in QDQ format (quant_format=QDQ)"
     } else {
         "leave it out of the network, or export with operators that `segcam inspect` lists as supported"
     };

@@ -261,11 +261,12 @@ impl Rewriter<'_> {
         let byte = vec![int_attribute("to", DataType::Uint8 as i64)];
         let results =
             [("Cast", y, byte.clone()), ("Identity", scale, vec![]), ("Cast", zero_point, byte)];
-        for (output, (operator, value, attributes)) in node.output.iter().zip(results) {
+        let outputs = node.output.iter().zip(results).filter(|(output, _)| !output.is_empty());
+        for (output, (operator, value, attributes)) in outputs {
             let name = self.editor.free_name(&format!("{}.{output}", node_name(node)));
             self.add(name, operator, vec![value], attributes, vec![output.clone()]);
         }
-        self.measured.extend(node.output.get(2).cloned());
+        self.measured.extend(node.output.get(2).filter(|name| !name.is_empty()).cloned());
         Ok(())
     }
 

@@ -215,3 +215,88 @@ fn type_name(tensor: &TensorProto) -> String {
     DataType::try_from(tensor.data_type)
         .map_or_else(|_| tensor.data_type.to_string(), |kind| format!("{kind:?}").to_lowercase())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::NetworkError;
+    use crate::network::qdq::{editor, normalize};
+    use tract_onnx::pb::GraphProto;
+
+    /// A convolution with two channels of weights, the scales and zero points given.
+    fn convolution(scales: Vec<f32>, zero_points: Vec<i32>) -> GraphProto {
+        let inputs = ["x", "xs", "", "w", "ws", "wz", "ys", "", "b"];
+        GraphProto {
+            initializer: vec![
+                floats("xs", vec![0.5]),
+                integers("w", DataType::Int8, vec![3, -4]),
+                floats("ws", scales),
+                integers("wz", DataType::Int8, zero_points),
+                floats("ys", vec![1.0]),
+                integers("b", DataType::Int32, vec![7, 8]),
+            ],
+            node: vec![NodeProto {
+                name: "conv".into(),
+                op_type: "QLinearConv".into(),
+                input: inputs.map(str::to_owned).to_vec(),
+                // In the way of a name that the rewriting wants.
+                output: vec!["conv.w".into()],
+                ..Default::default()
+            }],
+            ..Default::default()
+        }
+    }
+
+    fn node<'g>(graph: &'g GraphProto, name: &str) -> &'g NodeProto {
+        graph.node.iter().find(|node| node.name.starts_with(name)).unwrap()
+    }
+
+    fn values(graph: &GraphProto, name: &str) -> (Vec<f32>, Vec<i32>) {
+        let tensor = graph.initializer.iter().find(|tensor| tensor.name == name).unwrap();
+        (tensor.float_data.clone(), tensor.int32_data.clone())
+    }
+
+    #[test]
+    fn weights_stay_integers_and_the_bias_gets_the_scale_of_the_sums() {
+        let mut graph = convolution(vec![0.5, 0.25], vec![9]);
+        normalize("m.onnx", 13, &mut graph).unwrap();
+        let operators: Vec<&str> = graph.node.iter().map(|node| &*node.op_type).collect();
+        let (from, to) = ("DequantizeLinear", "QuantizeLinear");
+        assert_eq!(operators, [from, from, from, "Conv", to]);
+        let weights = node(&graph, "conv.w.");
+        assert_eq!(weights.input[..2], ["w", "ws"]);
+        assert_eq!(values(&graph, &weights.input[2]).1, [9, 9]);
+        assert_eq!(editor::int(weights, "axis"), Some(0));
+        let bias = node(&graph, "conv.bias");
+        assert_eq!(values(&graph, &bias.input[1]).0, [0.25, 0.125]);
+        assert_eq!(editor::int(bias, "axis"), Some(0));
+        let quantize = node(&graph, "conv.quantized");
+        assert_eq!((quantize.input.len(), &*quantize.output[0]), (2, "conv.w"));
+    }
+
+    #[test]
+    fn one_scale_serves_several_zero_points_but_two_do_not() {
+        let mut graph = convolution(vec![0.5], vec![1, 2]);
+        normalize("m.onnx", 13, &mut graph).unwrap();
+        let weights = node(&graph, "conv.w.");
+        assert_eq!(values(&graph, &weights.input[1]).0, [0.5, 0.5]);
+        let refused = normalize("m.onnx", 13, &mut convolution(vec![0.5; 2], vec![1; 3]));
+        let Err(NetworkError::Graph { place, cause, .. }) = refused else { panic!() };
+        assert_eq!(place, "node \"conv\" (QLinearConv)");
+        assert_eq!(cause, "w has 2 scales but 3 zero points; expected as many");
+    }
+
+    /// A tensor of a few megabytes that each of a million nodes reads would take terabytes.
+    #[test]
+    fn scales_are_bounded_in_sum() {
+        let mut graph = convolution(vec![0.5; MAX_PARAMETERS / 4], vec![0]);
+        graph.node = vec![graph.node[0].clone(); 1000];
+        let refused = normalize("m.onnx", 13, &mut graph);
+        assert!(refused.unwrap_err().to_string().contains("one too many"));
+    }
+
+    #[test]
+    fn scales_too_small_for_a_float_stay_above_0() {
+        assert_eq!(products(&[1e-30], &[1e-30, 1.0], 2.0), [f32::MIN_POSITIVE, 2e-30]);
+    }
+}

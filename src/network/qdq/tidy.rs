@@ -78,3 +78,78 @@ pub fn remove_identities(graph: &mut GraphProto) {
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tract_onnx::pb::{AttributeProto, ValueInfoProto};
+
+    fn node(operator: &str, input: &str, output: &str) -> NodeProto {
+        NodeProto {
+            op_type: operator.into(),
+            input: vec![input.into()],
+            output: vec![output.into()],
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn identities_go_unless_somebody_else_needs_their_name() {
+        let inner = GraphProto { node: vec![node("Relu", "seen", "i")], ..Default::default() };
+        let mut branch = node("If", "b", "c");
+        branch.attribute = vec![AttributeProto { g: Some(inner), ..Default::default() }];
+        let mut graph = GraphProto {
+            node: vec![
+                node("Identity", "x", "a"),
+                node("Identity", "a", "b"),
+                node("Identity", "b", "seen"),
+                branch,
+                node("Identity", "c", "y"),
+            ],
+            output: vec![ValueInfoProto { name: "y".into(), ..Default::default() }],
+            ..Default::default()
+        };
+        remove_identities(&mut graph);
+        let left: Vec<(&str, &str)> =
+            graph.node.iter().map(|node| (&*node.input[0], &*node.output[0])).collect();
+        assert_eq!(left, [("x", "seen"), ("x", "c"), ("c", "y")]);
+    }
+
+    #[test]
+    fn constants_become_initializers_of_their_shape() {
+        let constant = |name: &str, value: AttributeProto| NodeProto {
+            attribute: vec![AttributeProto { name: name.into(), ..value }],
+            ..node("Constant", "", name)
+        };
+        let known = |name: &str| TensorProto { name: name.into(), ..Default::default() };
+        let tensor = TensorProto { dims: vec![0, 3], ..Default::default() };
+        let mut graph = GraphProto {
+            node: vec![
+                constant("value", AttributeProto { t: Some(tensor), ..Default::default() }),
+                constant("value_float", AttributeProto { f: 2.0, ..Default::default() }),
+                constant(
+                    "value_floats",
+                    AttributeProto { floats: vec![2.0], ..Default::default() },
+                ),
+                constant("value_ints", AttributeProto { ints: vec![4, 5], ..Default::default() }),
+                constant("value_int", AttributeProto { i: 4, ..Default::default() }),
+                constant("value_string", AttributeProto::default()),
+            ],
+            initializer: vec![known("value_int")],
+            ..Default::default()
+        };
+        constants_to_initializers(&mut graph);
+        // A name that is taken is left to whoever reports it.
+        let left: Vec<&str> = graph.node.iter().map(|node| &*node.output[0]).collect();
+        assert_eq!(left, ["value_int", "value_string"]);
+        let made: Vec<(&str, &[i64])> =
+            graph.initializer.iter().skip(1).map(|tensor| (&*tensor.name, &*tensor.dims)).collect();
+        let right: [(&str, &[i64]); 4] = [
+            ("value", &[0, 3]),
+            ("value_float", &[]),
+            ("value_floats", &[1]),
+            ("value_ints", &[2]),
+        ];
+        assert_eq!(made, right);
+    }
+}
