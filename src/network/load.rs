@@ -1,6 +1,6 @@
 //! ONNX -> tract's plan: shapes fixed, operators of ours in place, memory bounded.
 
-use super::{NetworkError, contain, ops, proto};
+use super::{NetworkError, contain, ops, proto, qdq};
 use std::collections::HashSet;
 use std::sync::Arc;
 use tract_onnx::pb::{
@@ -71,7 +71,8 @@ pub fn load(path: &str, model: ModelProto, resolve: &Resolve) -> Result<Network,
     })
 }
 
-/// The graph with all types and shapes known, its operators as the file has them.
+/// The graph with all types and shapes known, its operators as the file has them but quantized
+/// ones in QDQ form.
 pub fn type_graph(
     path: &str,
     mut model: ModelProto,
@@ -80,6 +81,7 @@ pub fn type_graph(
     let opset = proto::opset(&model);
     if let Some(graph) = model.graph.as_mut() {
         scales_to_inputs(graph);
+        qdq::normalize(path, opset, graph)?;
     }
     let onnx = ops::reader();
     if let Some(graph) = &model.graph {
@@ -220,8 +222,8 @@ fn check_operators(
 }
 
 fn unsupported(path: &str, opset: i64, node: &NodeProto) -> NetworkError {
-    let hint = if node.op_type.starts_with("QLinear") || node.op_type == "QGemm" {
-        "quantize the network in QDQ format instead (quant_format=QDQ)"
+    let hint = if node.op_type.starts_with("QLinear") {
+        "it has no QDQ form here, so quantize the network in QDQ format (quant_format=QDQ)"
     } else {
         "leave it out of the network, or export with operators that `segcam inspect` lists as supported"
     };

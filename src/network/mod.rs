@@ -11,6 +11,7 @@ pub mod model;
 mod ops;
 pub mod plan;
 pub mod proto;
+mod qdq;
 pub mod receptive;
 
 use thiserror::Error;
