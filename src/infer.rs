@@ -170,7 +170,7 @@ pub fn tensor(
     let files = read(arguments)?;
     let tensor = npy::read(input)?;
     let shape = tensor.shape().to_vec();
-    let network = load(&files.path, files.proto, &|_| Ok(shape.clone()))?;
+    let network = load(&files.path, files.proto, &|_| Ok(shape.clone()), arguments.threads)?;
     let [port] = &network.inputs[..] else {
         return Err(InferError::Output(format!(
             "{}: the network has {} inputs; infer --tensor feeds one",

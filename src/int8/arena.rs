@@ -5,6 +5,7 @@
 //! result, so that nothing is copied, unless a step would then read and write the same memory.
 
 use super::draft::{Draft, Part, Sketch, Value};
+use std::collections::HashSet;
 use std::ops::Range;
 
 /// Where a value lies: `arena[offset + n * pitches[0] + y * pitches[1] + x * pitches[2] + c]`.
@@ -40,13 +41,16 @@ pub fn plan(draft: &mut Draft) -> (Vec<Place>, usize) {
     (places, total.unwrap_or(0))
 }
 
-/// Where a value begins in its root, and its pitches.
+/// Where a value begins in its root, and its pitches: those of the outermost box around it.
 fn lie(draft: &Draft, value: Value) -> (usize, [usize; 4]) {
-    let spec = &draft.values[value];
-    let Some(part) = &spec.part else { return (0, pitches(spec.dims)) };
-    let (offset, pitches) = lie(draft, part.whole);
-    let start: usize = part.start.iter().zip(pitches).map(|(start, pitch)| start * pitch).sum();
-    (offset + start, pitches)
+    let mut start = [0; 4];
+    let mut whole = value;
+    while let Some(part) = &draft.values[whole].part {
+        (0..4).for_each(|axis| start[axis] += part.start[axis]);
+        whole = part.whole;
+    }
+    let pitches = pitches(draft.values[whole].dims);
+    (start.iter().zip(pitches).map(|(start, pitch)| start * pitch).sum(), pitches)
 }
 
 /// Of a value that is its own whole.
@@ -65,15 +69,19 @@ fn root(draft: &Draft, mut value: Value) -> Value {
 }
 
 fn join_in_place(draft: &mut Draft) {
+    let written: HashSet<Value> = draft.steps.iter().filter_map(|step| step.output).collect();
     let mut joined = Vec::new();
     for step in &draft.steps {
         let (Sketch::Concat { axis }, Some(whole)) = (&step.sketch, step.output) else { continue };
         let mut start = [0; 4];
         for &value in &step.inputs {
-            let written = draft.steps.iter().any(|step| step.output == Some(value));
             let spec = &mut draft.values[value];
             let extent = spec.dims[*axis];
-            if spec.part.is_none() && spec.constant.is_none() && !spec.contiguous && written {
+            if spec.part.is_none()
+                && spec.constant.is_none()
+                && !spec.contiguous
+                && written.contains(&value)
+            {
                 spec.part = Some(Part { whole, start });
                 joined.push(value);
             }
@@ -84,11 +92,13 @@ fn join_in_place(draft: &mut Draft) {
     loop {
         let clash = draft.steps.iter().find_map(|step| {
             let output = step.output.filter(|_| !matches!(step.sketch, Sketch::Concat { .. }))?;
-            let input = *step.inputs.iter().find(|input| root(draft, **input) == root(draft, output))?;
+            let input =
+                *step.inputs.iter().find(|input| root(draft, **input) == root(draft, output))?;
             Some((input, output))
         });
         let Some((input, output)) = clash else { return };
-        let apart = chain(draft, output).chain(chain(draft, input)).find(|value| joined.contains(value));
+        let apart =
+            chain(draft, output).chain(chain(draft, input)).find(|value| joined.contains(value));
         let Some(apart) = apart else { return };
         draft.values[apart].part = None;
         joined.retain(|value| *value != apart);
@@ -97,7 +107,9 @@ fn join_in_place(draft: &mut Draft) {
 
 /// A value, the whole it is a part of, and so on.
 fn chain(draft: &Draft, value: Value) -> impl Iterator<Item = Value> + '_ {
-    std::iter::successors(Some(value), |value| draft.values[*value].part.as_ref().map(|part| part.whole))
+    std::iter::successors(Some(value), |value| {
+        draft.values[*value].part.as_ref().map(|part| part.whole)
+    })
 }
 
 /// First and last step of each root; constants live for ever.
@@ -120,8 +132,9 @@ fn lives(draft: &Draft, roots: &[Value]) -> Vec<Option<(usize, usize)>> {
 /// The largest first, each at the lowest start where nothing that lives at the same time lies.
 fn allocate(draft: &Draft, roots: &[Value], lives: &[Option<(usize, usize)>]) -> Vec<usize> {
     let size = |value: Value| draft.values[value].dims.iter().product::<usize>();
-    let mut order: Vec<Value> =
-        (0..roots.len()).filter(|value| roots[*value] == *value && lives[*value].is_some()).collect();
+    let mut order: Vec<Value> = (0..roots.len())
+        .filter(|value| roots[*value] == *value && lives[*value].is_some())
+        .collect();
     order.sort_by_key(|value| std::cmp::Reverse(size(*value)));
     let mut starts = vec![0; roots.len()];
     let mut placed: Vec<Value> = Vec::new();

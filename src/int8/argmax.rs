@@ -118,6 +118,11 @@ impl ResizedArgMax {
         2 * self.padded_width() * channels * self.resize.lane_bytes()
     }
 
+    /// Height and width of the output.
+    pub fn size(&self) -> (usize, usize) {
+        (self.resize.height(), self.resize.width())
+    }
+
     fn padded_width(&self) -> usize {
         self.resize.width().next_multiple_of(BLOCK)
     }

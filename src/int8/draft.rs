@@ -65,12 +65,29 @@ pub struct TransposedConvolution {
 #[derive(Clone, Debug)]
 pub enum Sketch {
     /// A tensor from outside becomes the output.
-    Load { tensor: usize, strides: Strides, batch: usize, quantization: Option<Quantization> },
+    Load {
+        tensor: usize,
+        strides: Strides,
+        batch: usize,
+        quantization: Option<Quantization>,
+    },
     /// The input becomes a tensor outside.
-    Store { tensor: usize, strides: Strides, batch: usize, stored: Stored },
+    Store {
+        tensor: usize,
+        strides: Strides,
+        batch: usize,
+        stored: Stored,
+    },
     Convolution(Box<Convolution>),
     /// Its sums become reals in a tensor outside: `sum * multiplier + addend`, clamped.
-    RealConvolution { convolution: Box<Convolution>, tensor: usize, strides: Strides, batch: usize, low: f32, high: f32 },
+    RealConvolution {
+        convolution: Box<Convolution>,
+        tensor: usize,
+        strides: Strides,
+        batch: usize,
+        low: f32,
+        high: f32,
+    },
     Transposed(Box<TransposedConvolution>),
     MaxPool(MaxPool),
     AveragePool(AveragePool),
@@ -82,15 +99,25 @@ pub enum Sketch {
     Rearrange(Rearrange),
     /// Joins its inputs along an axis of the memory; nothing is left to do for those that were
     /// written in place.
-    Concat { axis: usize },
-    ArgMax { argmax: ArgMax, tensor: usize },
-    ResizedArgMax { argmax: Box<ResizedArgMax>, tensor: usize },
+    Concat {
+        axis: usize,
+    },
+    ArgMax {
+        argmax: ArgMax,
+        tensor: usize,
+    },
+    ResizedArgMax {
+        argmax: Box<ResizedArgMax>,
+        tensor: usize,
+    },
 }
 
 #[derive(Clone, Debug)]
 pub struct Step {
     /// Of the graph's node.
     pub name: String,
+    /// That node's number.
+    pub node: usize,
     pub sketch: Sketch,
     pub inputs: Vec<Value>,
     pub output: Option<Value>,
@@ -104,7 +131,13 @@ pub struct Draft {
 
 impl Draft {
     pub fn add_value(&mut self, dims: [usize; 4]) -> Value {
-        self.values.push(Spec { dims, part: None, contiguous: false, constant: None, reshaped: None });
+        self.values.push(Spec {
+            dims,
+            part: None,
+            contiguous: false,
+            constant: None,
+            reshaped: None,
+        });
         self.values.len() - 1
     }
 }

@@ -93,14 +93,8 @@ mod tests {
     #[test]
     fn gather_slices_flips_and_fills() {
         let data: Vec<i8> = (0..12).collect();
-        let input = Picture {
-            data: &data,
-            height: 2,
-            width: 3,
-            channels: 2,
-            row_pitch: 6,
-            pixel_pitch: 2,
-        };
+        let input =
+            Picture { data: &data, height: 2, width: 3, channels: 2, row_pitch: 6, pixel_pitch: 2 };
         let gather = Gather {
             rows: vec![1, Gather::FILL],
             columns: vec![2, 0],

@@ -56,9 +56,19 @@ impl Program {
                 if input.slot == target.slot && input.offset == target.offset {
                     continue;
                 }
-                let loops = (0..4).map(|axis| Loop { extent: input.dims[axis], from: (axis, 1), to: (axis, 1) });
+                let loops = (0..4).map(|axis| Loop {
+                    extent: input.dims[axis],
+                    from: (axis, 1),
+                    to: (axis, 1),
+                });
                 let sketch = Sketch::Rearrange(Rearrange { loops: loops.collect() });
-                let step = super::draft::Step { name: step.name.clone(), sketch, inputs: vec![*value], output: None };
+                let step = super::draft::Step {
+                    name: step.name.clone(),
+                    node: step.node,
+                    sketch,
+                    inputs: vec![*value],
+                    output: None,
+                };
                 steps.push(Step::new(kernels, step, vec![input], Some(target)));
             }
         }

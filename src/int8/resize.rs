@@ -93,6 +93,10 @@ impl ResizeLinear {
         if let Arithmetic::Real { .. } = self.arithmetic { 4 } else { 2 }
     }
 
+    pub(super) fn height(&self) -> usize {
+        self.rows.len()
+    }
+
     pub(super) fn width(&self) -> usize {
         self.columns.len()
     }

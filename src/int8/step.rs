@@ -41,6 +41,8 @@ pub enum Operation {
 #[derive(Clone, Debug)]
 pub struct Step {
     pub name: String,
+    /// The graph's node that it belongs to.
+    pub node: usize,
     pub operation: Operation,
     pub inputs: Vec<Place>,
     pub output: Option<Place>,
@@ -49,7 +51,12 @@ pub struct Step {
 }
 
 impl Step {
-    pub fn new(kernels: Kernels, step: draft::Step, inputs: Vec<Place>, output: Option<Place>) -> Step {
+    pub fn new(
+        kernels: Kernels,
+        step: draft::Step,
+        inputs: Vec<Place>,
+        output: Option<Place>,
+    ) -> Step {
         let batch = inputs.first().map_or(1, |place| place.dims[0]) as u64;
         let (operation, macs) = match step.sketch {
             Sketch::Load { tensor, batch, strides, quantization } => {
@@ -92,7 +99,7 @@ impl Step {
             }
             other => (Operation::Sketch(other), 0),
         };
-        Step { name: step.name, operation, inputs, output, macs: macs * batch }
+        Step { name: step.name, node: step.node, operation, inputs, output, macs: macs * batch }
     }
 
     /// How it computes, in a word.
@@ -145,7 +152,9 @@ impl Step {
             Operation::Transposed(groups) => {
                 groups.iter().map(|group| group.scratch_bytes()).max().unwrap_or(0)
             }
-            Operation::Sketch(Sketch::Resize(resize)) => resize.scratch_bytes(channels(&self.inputs)),
+            Operation::Sketch(Sketch::Resize(resize)) => {
+                resize.scratch_bytes(channels(&self.inputs))
+            }
             Operation::Sketch(Sketch::ResizedArgMax { argmax, .. }) => {
                 argmax.scratch_bytes(channels(&self.inputs))
             }
@@ -228,7 +237,7 @@ impl Step {
             }
             return;
         }
-        let mut out = output.picture_mut(out, n);
+        let out = output.picture_mut(out, n);
         let rows = 0..out.height;
         match &self.operation {
             Operation::Load { tensor, batch, strides, quantization } => {
@@ -270,23 +279,33 @@ impl Step {
             Operation::Sketch(sketch) => match sketch {
                 Sketch::MaxPool(pool) => {
                     let input = picture(0);
-                    split(rows, 1, 1, out, scratch, &|rows, mut out, _| pool.run(&input, rows, &mut out));
+                    split(rows, 1, 1, out, scratch, &|rows, mut out, _| {
+                        pool.run(&input, rows, &mut out)
+                    });
                 }
                 Sketch::AveragePool(pool) => {
                     let input = picture(0);
-                    split(rows, 1, 1, out, scratch, &|rows, mut out, _| pool.run(&input, rows, &mut out));
+                    split(rows, 1, 1, out, scratch, &|rows, mut out, _| {
+                        pool.run(&input, rows, &mut out)
+                    });
                 }
                 Sketch::Add(add) => {
                     let (a, b) = (picture(0), picture(1).broadcast());
-                    split(rows, 1, 1, out, scratch, &|rows, mut out, _| add.run(&a, &b, rows, &mut out));
+                    split(rows, 1, 1, out, scratch, &|rows, mut out, _| {
+                        add.run(&a, &b, rows, &mut out)
+                    });
                 }
                 Sketch::Mul(mul) => {
                     let (a, b) = (picture(0), picture(1).broadcast());
-                    split(rows, 1, 1, out, scratch, &|rows, mut out, _| mul.run(&a, &b, rows, &mut out));
+                    split(rows, 1, 1, out, scratch, &|rows, mut out, _| {
+                        mul.run(&a, &b, rows, &mut out)
+                    });
                 }
                 Sketch::Table(table) => {
                     let input = picture(0);
-                    split(rows, 1, 1, out, scratch, &|rows, mut out, _| table.run(&input, rows, &mut out));
+                    split(rows, 1, 1, out, scratch, &|rows, mut out, _| {
+                        table.run(&input, rows, &mut out)
+                    });
                 }
                 Sketch::Resize(resize) => {
                     let input = picture(0);
@@ -296,9 +315,11 @@ impl Step {
                 }
                 Sketch::Gather(gather) => {
                     let input = picture(0);
-                    split(rows, 1, 1, out, scratch, &|rows, mut out, _| gather.run(&input, rows, &mut out));
+                    split(rows, 1, 1, out, scratch, &|rows, mut out, _| {
+                        gather.run(&input, rows, &mut out)
+                    });
                 }
-                _ => out.height = 0,
+                _ => {}
             },
             _ => {}
         }
@@ -343,7 +364,14 @@ impl Step {
 }
 
 impl RealConvolution {
-    fn run(&self, n: usize, input: &Picture, scratch: &mut [u8], sums: &mut [i32], result: &mut [f32]) {
+    fn run(
+        &self,
+        n: usize,
+        input: &Picture,
+        scratch: &mut [u8],
+        sums: &mut [i32],
+        result: &mut [f32],
+    ) {
         let (width, columns) = self.row;
         let [row, pixel, channel] = self.strides;
         let (low, high) = self.bounds;
@@ -376,7 +404,15 @@ fn part(requantize: &Requantize, columns: Range<usize>) -> Requantize {
 }
 
 fn convolutions(kernels: Kernels, draft: draft::Convolution, pitches: [usize; 4]) -> Operation {
-    let draft::Convolution { geometry, groups, columns, weights, bias, input_zero_point, requantize } = draft;
+    let draft::Convolution {
+        geometry,
+        groups,
+        columns,
+        weights,
+        bias,
+        input_zero_point,
+        requantize,
+    } = draft;
     let [row_pitch, pixel_pitch] = [pitches[1], pitches[2]];
     if groups > 1 && groups == columns && geometry.in_channels == 1 {
         let taps = weights.len() / columns;
@@ -416,7 +452,8 @@ fn transposed_groups(
     pitches: [usize; 4],
 ) -> Vec<TransposedConvolution> {
     let draft::TransposedConvolution { convolution, stride, dilation, pad } = draft;
-    let Geometry { in_height, in_width, in_channels, kernel, out_height, out_width, .. } = convolution.geometry;
+    let Geometry { in_height, in_width, in_channels, kernel, out_height, out_width, .. } =
+        convolution.geometry;
     let geometry = TransposedGeometry {
         in_height,
         in_width,
@@ -462,7 +499,14 @@ impl Place {
     pub fn picture_mut<'a>(&self, slot: &'a mut [i8], n: usize) -> PictureMut<'a> {
         let [_, height, width, channels] = self.dims;
         let [_, row_pitch, pixel_pitch, _] = self.pitches;
-        PictureMut { data: &mut slot[self.start(n)..], height, width, channels, row_pitch, pixel_pitch }
+        PictureMut {
+            data: &mut slot[self.start(n)..],
+            height,
+            width,
+            channels,
+            row_pitch,
+            pixel_pitch,
+        }
     }
 }
 

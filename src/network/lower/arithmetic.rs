@@ -137,7 +137,8 @@ impl<'a> Lowering<'a> {
         let shape = self.facts.shape(&node.output[0]).ok_or("its shape is not known")?.to_vec();
         let resize = window::resize(self, node, &image.shape, &shape)?;
         let Target { quantization: out, low, high } = target;
-        let resize = ResizeLinear::new(resize.taps(0), resize.taps(1), quantization, out, low, high);
+        let resize =
+            ResizeLinear::new(resize.taps(0), resize.taps(1), quantization, out, low, high);
         Ok(self.image_step(Sketch::Resize(resize), &image, shape))
     }
 }

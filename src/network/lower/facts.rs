@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use tract_onnx::data_resolver;
+use tract_onnx::pb::GraphProto;
 use tract_onnx::prelude::*;
+use tract_onnx::tensor::load_tensor;
 use tract_onnx::tract_hir::infer::{Factoid, InferenceModel};
 
 /// A tensor's element type and shape, both known.
@@ -20,7 +23,7 @@ pub struct Facts {
 
 impl Facts {
     /// Of an analysed model; tensors whose shape depends on data are left out.
-    pub fn new(model: &InferenceModel) -> Facts {
+    pub fn new(graph: &GraphProto, model: &InferenceModel) -> TractResult<Facts> {
         let mut known = Facts::default();
         for node in model.nodes() {
             for (slot, output) in node.outputs.iter().enumerate() {
@@ -42,7 +45,25 @@ impl Facts {
                 }
             }
         }
-        known
+        // tract keeps equal initializers once, under one of their names.
+        for initializer in &graph.initializer {
+            if !known.constants.contains_key(&initializer.name) {
+                let value = load_tensor(&*data_resolver::default(), initializer, None)?;
+                let (element, shape) = (value.datum_type(), value.shape().to_vec());
+                known.facts.insert(initializer.name.clone(), Fact { element, shape });
+                known.constants.insert(initializer.name.clone(), value.into_arc_tensor());
+            }
+        }
+        Ok(known)
+    }
+
+    /// What all tensors take together.
+    pub fn bytes(&self) -> u64 {
+        let bytes = self.facts.values().map(|fact| {
+            let size = fact.element.size_of() as u64;
+            fact.shape.iter().fold(size, |bytes, dim| bytes.saturating_mul(*dim as u64))
+        });
+        bytes.fold(0, u64::saturating_add)
     }
 
     pub fn get(&self, name: &str) -> Option<&Fact> {

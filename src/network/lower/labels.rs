@@ -20,7 +20,8 @@ impl<'a> Lowering<'a> {
             return Err("it works on more than four axes".into());
         }
         let axis = axis as usize;
-        let mut order: Vec<usize> = (0..located.shape.len()).filter(|other| *other != axis).collect();
+        let mut order: Vec<usize> =
+            (0..located.shape.len()).filter(|other| *other != axis).collect();
         order.push(axis);
         let located = self.ordered(&located, &order);
         let select_last_index = self.integer(node, "select_last_index", 0) != 0;

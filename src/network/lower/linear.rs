@@ -119,7 +119,8 @@ impl<'a> Lowering<'a> {
             }
         }
         let bias = node.input.get(2);
-        let scales = |column: usize| weights.scales[if weights.scales.len() == 1 { 0 } else { column }];
+        let scales =
+            |column: usize| weights.scales[if weights.scales.len() == 1 { 0 } else { column }];
         let linear = self.columns(bias, columns, quantization, &scales, 1.0, 1.0)?;
         let (bias, requantize) = finish(&linear, &values, taps * per_group, target)?;
         let geometry = Geometry {
@@ -137,7 +138,10 @@ impl<'a> Lowering<'a> {
         let input_zero_point = quantization.zero_point;
         let input = self.image(&located)?;
         let weights = values;
-        Ok((input, Convolution { geometry, groups, columns, weights, bias, input_zero_point, requantize }))
+        Ok((
+            input,
+            Convolution { geometry, groups, columns, weights, bias, input_zero_point, requantize },
+        ))
     }
 
     /// The bytes of a convolution's input; a Pad with zeroes before it joins its own padding
@@ -145,7 +149,9 @@ impl<'a> Lowering<'a> {
     fn padded_view(&mut self, name: &'a str) -> Result<(Located, Quantization, [usize; 2]), Why> {
         let plain = |(located, quantization)| (located, quantization, [0, 0]);
         let view = self.view(name).map(plain);
-        let Some(node) = self.producers.get(name).map(|index| self.node(*index)) else { return view };
+        let Some(node) = self.producers.get(name).map(|index| self.node(*index)) else {
+            return view;
+        };
         if node.op_type != "Pad" {
             return view;
         }
@@ -183,8 +189,14 @@ impl<'a> Lowering<'a> {
         let &[first, columns_per_group, kernel_height, kernel_width] = &weights.shape[..] else {
             return Err("its weights do not have four axes".into());
         };
-        if first != in_channels || columns_per_group * groups != columns || !in_channels.is_multiple_of(groups) {
-            return Err(format!("its weights {:?} do not fit {in_channels} channels", weights.shape));
+        if first != in_channels
+            || columns_per_group * groups != columns
+            || !in_channels.is_multiple_of(groups)
+        {
+            return Err(format!(
+                "its weights {:?} do not fit {in_channels} channels",
+                weights.shape
+            ));
         }
         let pair = |name: &str| match self.list(node, name).as_deref() {
             None | Some([]) => Ok([1, 1]),
@@ -193,7 +205,14 @@ impl<'a> Lowering<'a> {
         };
         let (stride, dilation) = (pair("strides")?, pair("dilations")?);
         let kernel = [kernel_height, kernel_width];
-        let pad = self.transposed_padding(node, [in_height, in_width], [out_height, out_width], kernel, stride, dilation)?;
+        let pad = self.transposed_padding(
+            node,
+            [in_height, in_width],
+            [out_height, out_width],
+            kernel,
+            stride,
+            dilation,
+        )?;
         // To [column][ky][kx][channel of the group].
         let (taps, per_group) = (kernel_height * kernel_width, in_channels / groups);
         let mut values = vec![0; weights.values.len()];
@@ -227,7 +246,8 @@ impl<'a> Lowering<'a> {
         let input_zero_point = quantization.zero_point;
         let input = self.image(&located)?;
         let weights = values;
-        let convolution = Convolution { geometry, groups, columns, weights, bias, input_zero_point, requantize };
+        let convolution =
+            Convolution { geometry, groups, columns, weights, bias, input_zero_point, requantize };
         Ok((input, TransposedConvolution { convolution, stride, dilation, pad }))
     }
 
@@ -303,9 +323,11 @@ impl<'a> Lowering<'a> {
         };
         let factor = |name: &str| node.get_attr_opt::<f32>(name).ok().flatten().unwrap_or(1.0);
         let (alpha, beta) = (factor("alpha"), factor("beta"));
-        let scales = |column: usize| weights.scales[if weights.scales.len() == 1 { 0 } else { column }];
+        let scales =
+            |column: usize| weights.scales[if weights.scales.len() == 1 { 0 } else { column }];
         let bias = node.input.get(2).filter(|_| gemm);
-        let linear = self.columns(bias, columns, quantization, &scales, alpha.into(), beta.into())?;
+        let linear =
+            self.columns(bias, columns, quantization, &scales, alpha.into(), beta.into())?;
         let (bias, requantize) = finish(&linear, &values, depth, target)?;
         let own: Vec<usize> = (0..rank).collect();
         let input = self.ordered(&located, &own);
@@ -324,7 +346,18 @@ impl<'a> Lowering<'a> {
         };
         let input_zero_point = quantization.zero_point;
         let weights = values;
-        Ok((input, Convolution { geometry, groups: 1, columns, weights, bias, input_zero_point, requantize }))
+        Ok((
+            input,
+            Convolution {
+                geometry,
+                groups: 1,
+                columns,
+                weights,
+                bias,
+                input_zero_point,
+                requantize,
+            },
+        ))
     }
 
     /// The weights that a DequantizeLinear of a constant gives; `axis` is that of the outputs.
@@ -384,7 +417,10 @@ impl<'a> Lowering<'a> {
             Some(name) => {
                 let reals = self.bias(name).ok_or("its bias is not constant")?;
                 if reals.len() != columns && reals.len() != 1 {
-                    return Err(format!("its bias has {} values for {columns} columns", reals.len()));
+                    return Err(format!(
+                        "its bias has {} values for {columns} columns",
+                        reals.len()
+                    ));
                 }
                 reals
             }
@@ -393,10 +429,12 @@ impl<'a> Lowering<'a> {
         let column = |index: usize| {
             let scale = f64::from(input.scale) * f64::from(scales(index)) * alpha;
             let real = bias[if bias.len() == 1 { 0 } else { index }] * beta;
-            let whole = (real / scale).round();
-            if !(scale.is_normal() && whole.abs() < f64::from(i32::MAX / 2)) {
-                return Err(format!("its bias {real} is out of proportion to its scale {scale}"));
+            if !scale.is_normal() {
+                return Err(format!("its sums have scale {scale}"));
             }
+            // Where the sums are nothing beside the bias, it is all in the rest.
+            let whole = (real / scale).round();
+            let whole = if whole.abs() < f64::from(i32::MAX / 2) { whole } else { 0.0 };
             Ok(Column { scale, bias: whole as i32, rest: real - whole * scale })
         };
         (0..columns).map(column).collect()
@@ -416,7 +454,10 @@ impl<'a> Lowering<'a> {
             None => vec![0],
         };
         let of = |list: usize, index: usize| if list == 1 { 0 } else { index };
-        if scales.len() > 1 && scales.len() != integers.len() || scales.is_empty() || zero_points.is_empty() {
+        if scales.len() > 1 && scales.len() != integers.len()
+            || scales.is_empty()
+            || zero_points.is_empty()
+        {
             return None;
         }
         if zero_points.len() > 1 && zero_points.len() != integers.len() {
@@ -452,8 +493,9 @@ fn finish(
             return Err(format!("its sums reach {largest}, more than 32 bits hold"));
         }
         let factor = column.scale / scale;
-        if target.is_some() && largest as f64 * factor.abs() >= FARTHEST {
-            return Err(format!("its sums reach {:.0} quanta of the output", largest as f64 * factor));
+        let farthest = largest as f64 * factor.abs() + (column.rest / scale).abs();
+        if target.is_some() && !(farthest < FARTHEST) {
+            return Err(format!("its sums reach {farthest:.0} quanta of the output"));
         }
         multiplier.push(factor as f32);
         addend.push((column.rest / scale) as f32);

@@ -140,7 +140,8 @@ impl<'a> Lowering<'a> {
         let mut value = located.value;
         if self.draft.values[value].part.is_some() {
             let dims = self.draft.values[value].dims;
-            let loops = (0..4).map(|axis| Loop { extent: dims[axis], from: (axis, 1), to: (axis, 1) });
+            let loops =
+                (0..4).map(|axis| Loop { extent: dims[axis], from: (axis, 1), to: (axis, 1) });
             let copy = Sketch::Rearrange(Rearrange { loops: loops.collect() });
             value = self.emit(copy, vec![value], dims);
         }
@@ -160,7 +161,11 @@ impl<'a> Lowering<'a> {
     }
 
     /// A box of a value, without a copy.
-    pub fn boxed(&mut self, whole: Value, start: [usize; 4], dims: [usize; 4]) -> Value {
+    pub fn boxed(&mut self, mut whole: Value, mut start: [usize; 4], dims: [usize; 4]) -> Value {
+        if let Some(outer) = self.draft.values[whole].part.clone() {
+            (0..4).for_each(|axis| start[axis] += outer.start[axis]);
+            whole = outer.whole;
+        }
         let value = self.draft.add_value(dims);
         self.draft.values[value].part = Some(Part { whole, start });
         value

@@ -23,12 +23,13 @@ mod pointwise;
 mod real;
 mod regions;
 mod window;
+pub mod wire;
 
 pub use facts::{Fact, Facts};
-pub use regions::{Lowered, Region};
+pub use regions::{Lowered, Region, Tensor};
 
-use crate::int8::draft::{Draft, Sketch, Step, Value};
 use crate::int8::Quantization;
+use crate::int8::draft::{Draft, Sketch, Step, Value};
 use located::Located;
 use real::Real;
 use std::collections::HashMap;
@@ -61,8 +62,6 @@ struct Lowering<'a> {
     /// The node that is being visited.
     now: usize,
     draft: Draft,
-    /// The node that each step belongs to.
-    nodes: Vec<usize>,
     /// The step that writes each value.
     writers: HashMap<Value, usize>,
     /// What the steps load.
@@ -89,7 +88,6 @@ impl<'a> Lowering<'a> {
             opset,
             now: 0,
             draft: Draft::default(),
-            nodes: Vec::new(),
             writers: HashMap::new(),
             loaded: Vec::new(),
             bytes: HashMap::new(),
@@ -108,7 +106,7 @@ impl<'a> Lowering<'a> {
         let outcome = match node.op_type.as_str() {
             "QuantizeLinear" => self.quantize(node),
             "DequantizeLinear" => self.dequantize(node),
-            _ if movement::moves(&node.op_type) => self.movement(node),
+            _ if movement::moves(node) => self.movement(node),
             _ if pointwise::applies(self, node) => self.pointwise(node),
             _ => self.wait(node),
         };
@@ -229,8 +227,7 @@ impl<'a> Lowering<'a> {
             self.writers.insert(output, self.draft.steps.len());
         }
         let name = super::proto::node_name(self.node(self.now)).to_owned();
-        self.nodes.push(self.now);
-        self.draft.steps.push(Step { name, sketch, inputs, output });
+        self.draft.steps.push(Step { name, node: self.now, sketch, inputs, output });
     }
 
     /// The exact bytes that a real tensor stands for.

@@ -39,8 +39,8 @@ impl<'a> Lowering<'a> {
             let unsigned = element == u8::datum_type();
             let offset = if unsigned { 128.0 } else { 0.0 };
             let mut inputs = Vec::new();
-            if !moved_inputs(node).any(|name| self.bytes.contains_key(name.as_str())) {
-                return Err("no step makes its input".into());
+            if moved_inputs(node).any(|name| self.facts.constant(name).is_some()) {
+                return Err("it moves a constant".into());
             }
             for name in moved_inputs(node) {
                 inputs.push(self.integers(name, unsigned)?);
@@ -109,7 +109,9 @@ impl<'a> Lowering<'a> {
         match node.op_type.as_str() {
             "Identity" | "Dropout" => Ok(vec![input.clone()]),
             "Transpose" => Ok(vec![self.transposed(node, input)?]),
-            "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" => Ok(vec![self.regarded(input, shape)]),
+            "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" => {
+                Ok(vec![self.regarded(input, shape)])
+            }
             "Concat" => Ok(vec![self.concatenated(node, inputs, shape)?]),
             "Split" => self.split(node, input),
             "Slice" => Ok(vec![self.sliced(node, input, shape)?]),
@@ -126,10 +128,17 @@ impl<'a> Lowering<'a> {
                 let image = self.image(input)?;
                 let resize = window::resize(self, node, &image.shape, &shape)?;
                 let rows = resize.nearest(0);
-                let gather = Gather { rows, columns: resize.nearest(1), channels: (0..shape[1] as u32).collect(), fill: 0 };
+                let gather = Gather {
+                    rows,
+                    columns: resize.nearest(1),
+                    channels: (0..shape[1] as u32).collect(),
+                    fill: 0,
+                };
                 Ok(vec![self.image_step(Sketch::Gather(gather), &image, shape)])
             }
-            "SpaceToDepth" | "DepthToSpace" => self.blocks(node, input, shape).map(|located| vec![located]),
+            "SpaceToDepth" | "DepthToSpace" => {
+                self.blocks(node, input, shape).map(|located| vec![located])
+            }
             _ => Err("it does not move bytes".into()),
         }
     }
@@ -143,18 +152,28 @@ impl<'a> Lowering<'a> {
     }
 
     /// A step whose output lies channels last.
-    pub(super) fn image_step(&mut self, sketch: Sketch, input: &Located, shape: Vec<usize>) -> Located {
+    pub(super) fn image_step(
+        &mut self,
+        sketch: Sketch,
+        input: &Located,
+        shape: Vec<usize>,
+    ) -> Located {
         self.emit_located(sketch, vec![input.value], shape, IMAGE.to_vec())
     }
 
     fn transposed(&self, node: &NodeProto, input: &Located) -> Result<Located, Why> {
         let rank = input.shape.len();
         let reversed = || (0..rank as i64).rev().collect();
-        let permutation: Vec<usize> =
-            self.list(node, "perm").unwrap_or_else(reversed).iter().map(|axis| *axis as usize).collect();
+        let permutation: Vec<usize> = self
+            .list(node, "perm")
+            .unwrap_or_else(reversed)
+            .iter()
+            .map(|axis| *axis as usize)
+            .collect();
         let position = |axis: usize| permutation.iter().position(|other| *other == axis);
         let order: Option<Vec<usize>> = input.order.iter().map(|axis| position(*axis)).collect();
-        let order = order.filter(|_| permutation.len() == rank).ok_or("its perm is no permutation")?;
+        let order =
+            order.filter(|_| permutation.len() == rank).ok_or("its perm is no permutation")?;
         let shape = permutation.iter().map(|axis| input.shape[*axis]).collect();
         Ok(Located { value: input.value, shape, order })
     }
@@ -182,7 +201,10 @@ impl<'a> Lowering<'a> {
 
     fn axis(&self, axis: i64, rank: usize) -> Result<usize, Why> {
         let wanted = if axis < 0 { axis + rank as i64 } else { axis };
-        usize::try_from(wanted).ok().filter(|axis| *axis < rank).ok_or_else(|| format!("it has no axis {axis}"))
+        usize::try_from(wanted)
+            .ok()
+            .filter(|axis| *axis < rank)
+            .ok_or_else(|| format!("it has no axis {axis}"))
     }
 
     /// Where an axis lies among a value's four.
@@ -195,7 +217,12 @@ impl<'a> Lowering<'a> {
         Ok(4 - rank + at.ok_or("it has no such axis")?)
     }
 
-    fn concatenated(&mut self, node: &NodeProto, inputs: &[Located], shape: Vec<usize>) -> Result<Located, Why> {
+    fn concatenated(
+        &mut self,
+        node: &NodeProto,
+        inputs: &[Located],
+        shape: Vec<usize>,
+    ) -> Result<Located, Why> {
         let rank = shape.len();
         let axis = self.axis(self.integer(node, "axis", 1), rank)?;
         let order = match inputs.iter().find(|input| rank == 4 && input.order == IMAGE) {
@@ -216,7 +243,12 @@ impl<'a> Lowering<'a> {
         Ok(self.emit_located(Sketch::Concat { axis }, values, shape, order))
     }
 
-    fn cut(&mut self, input: &Located, axis_starts: &[(usize, usize)], shape: Vec<usize>) -> Result<Located, Why> {
+    fn cut(
+        &mut self,
+        input: &Located,
+        axis_starts: &[(usize, usize)],
+        shape: Vec<usize>,
+    ) -> Result<Located, Why> {
         let mut start = [0; 4];
         for (axis, first) in axis_starts {
             start[Self::memory_axis(input, *axis)?] = *first;
@@ -231,7 +263,8 @@ impl<'a> Lowering<'a> {
         let mut start = 0;
         let mut outputs = Vec::new();
         for name in &node.output {
-            let shape = self.facts.shape(name).ok_or("the shape of its output is not known")?.to_vec();
+            let shape =
+                self.facts.shape(name).ok_or("the shape of its output is not known")?.to_vec();
             let extent = shape[axis];
             outputs.push(self.cut(input, &[(axis, start)], shape)?);
             start += extent;
@@ -243,7 +276,12 @@ impl<'a> Lowering<'a> {
     }
 
     /// An integer list that is an input in newer operator sets and was an attribute.
-    pub(super) fn parameter(&self, node: &NodeProto, input: usize, attribute: &str) -> Result<Option<Vec<i64>>, Why> {
+    pub(super) fn parameter(
+        &self,
+        node: &NodeProto,
+        input: usize,
+        attribute: &str,
+    ) -> Result<Option<Vec<i64>>, Why> {
         match node.input.get(input).filter(|name| !name.is_empty()) {
             Some(name) => match self.facts.integers(name) {
                 Some(values) => Ok(Some(values)),
@@ -253,7 +291,12 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    fn sliced(&mut self, node: &NodeProto, input: &Located, shape: Vec<usize>) -> Result<Located, Why> {
+    fn sliced(
+        &mut self,
+        node: &NodeProto,
+        input: &Located,
+        shape: Vec<usize>,
+    ) -> Result<Located, Why> {
         let starts = self.parameter(node, 1, "starts")?.ok_or("it has no starts")?;
         let axes = self.parameter(node, 3, "axes")?;
         let axes = axes.unwrap_or_else(|| (0..starts.len() as i64).collect());
@@ -270,10 +313,12 @@ impl<'a> Lowering<'a> {
             cuts.push((axis, start, *step));
         }
         if cuts.iter().all(|(_, _, step)| *step == 1) {
-            let starts: Vec<(usize, usize)> = cuts.iter().map(|(axis, start, _)| (*axis, *start as usize)).collect();
+            let starts: Vec<(usize, usize)> =
+                cuts.iter().map(|(axis, start, _)| (*axis, *start as usize)).collect();
             return self.cut(input, &starts, shape);
         }
-        let mut lists: Vec<Vec<u32>> = input.shape.iter().map(|extent| (0..*extent as u32).collect()).collect();
+        let mut lists: Vec<Vec<u32>> =
+            input.shape.iter().map(|extent| (0..*extent as u32).collect()).collect();
         for (axis, start, step) in cuts {
             let index = |i: usize| start + i as i64 * step;
             lists[axis] = (0..shape[axis]).map(|i| index(i) as u32).collect();
@@ -282,7 +327,13 @@ impl<'a> Lowering<'a> {
     }
 
     /// Copies by lists of indices, one for each axis; the batch must stay as it is.
-    fn gathered(&mut self, input: &Located, lists: Vec<Vec<u32>>, shape: Vec<usize>, fill: i8) -> Result<Located, Why> {
+    fn gathered(
+        &mut self,
+        input: &Located,
+        lists: Vec<Vec<u32>>,
+        shape: Vec<usize>,
+        fill: i8,
+    ) -> Result<Located, Why> {
         let mut memory = [vec![0], vec![0], vec![0], vec![0]];
         for (axis, list) in lists.into_iter().enumerate() {
             let extent = input.shape[axis];
@@ -309,14 +360,21 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    fn padded(&mut self, node: &NodeProto, input: &Located, shape: Vec<usize>, fill: Fill) -> Result<Located, Why> {
+    fn padded(
+        &mut self,
+        node: &NodeProto,
+        input: &Located,
+        shape: Vec<usize>,
+        fill: Fill,
+    ) -> Result<Located, Why> {
         let rank = input.shape.len();
         let pads = self.parameter(node, 1, "pads")?.ok_or("it has no pads")?;
         let axes = self.parameter(node, 3, "axes")?.unwrap_or_else(|| (0..rank as i64).collect());
         if pads.len() != 2 * axes.len() {
             return Err("its pads are not two for each axis".into());
         }
-        let mode = node.get_attr_opt::<String>("mode").ok().flatten().unwrap_or_else(|| "constant".into());
+        let mode =
+            node.get_attr_opt::<String>("mode").ok().flatten().unwrap_or_else(|| "constant".into());
         let mut before = vec![0; rank];
         for (at, axis) in axes.iter().enumerate() {
             before[self.axis(*axis, rank)?] = pads[at];
@@ -347,12 +405,20 @@ impl<'a> Lowering<'a> {
         self.gathered(input, lists, shape, fill)
     }
 
-    fn blocks(&mut self, node: &NodeProto, input: &Located, shape: Vec<usize>) -> Result<Located, Why> {
+    fn blocks(
+        &mut self,
+        node: &NodeProto,
+        input: &Located,
+        shape: Vec<usize>,
+    ) -> Result<Located, Why> {
         let image = self.image(input)?;
         let block = self.integer(node, "blocksize", 1).max(1) as usize;
-        let [batch, channels, height, width] = shape[..] else { return Err("it is no picture".into()) };
+        let [batch, channels, height, width] = shape[..] else {
+            return Err("it is no picture".into());
+        };
         let to_space = node.op_type == "DepthToSpace";
-        let rows_first = node.get_attr_opt::<String>("mode").ok().flatten().as_deref() == Some("CRD");
+        let rows_first =
+            node.get_attr_opt::<String>("mode").ok().flatten().as_deref() == Some("CRD");
         // In terms of the picture with few, large planes: `small` rows of `block` rows each.
         let (small, planes) = match to_space {
             true => ([height / block, width / block], channels),

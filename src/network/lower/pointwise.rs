@@ -34,9 +34,32 @@ pub(super) fn applies(lowering: &Lowering, node: &NodeProto) -> bool {
 fn unary(operator: &str) -> bool {
     matches!(
         operator,
-        "Relu" | "Clip" | "LeakyRelu" | "PRelu" | "HardSwish" | "HardSigmoid" | "Sigmoid" | "Tanh"
-            | "Elu" | "Selu" | "Celu" | "Softplus" | "Softsign" | "Mish" | "Gelu" | "ThresholdedRelu"
-            | "Exp" | "Log" | "Sqrt" | "Abs" | "Neg" | "Reciprocal" | "Floor" | "Ceil" | "Round" | "Sign"
+        "Relu"
+            | "Clip"
+            | "LeakyRelu"
+            | "PRelu"
+            | "HardSwish"
+            | "HardSigmoid"
+            | "Sigmoid"
+            | "Tanh"
+            | "Elu"
+            | "Selu"
+            | "Celu"
+            | "Softplus"
+            | "Softsign"
+            | "Mish"
+            | "Gelu"
+            | "ThresholdedRelu"
+            | "Exp"
+            | "Log"
+            | "Sqrt"
+            | "Abs"
+            | "Neg"
+            | "Reciprocal"
+            | "Floor"
+            | "Ceil"
+            | "Round"
+            | "Sign"
     )
 }
 
@@ -60,9 +83,9 @@ impl<'a> Lowering<'a> {
         let points = match unary(&node.op_type) {
             true => {
                 let Some((located, points)) = self.points(name) else {
-                    let (low, high) = self.bounds(node).ok_or_else(|| {
-                        format!("its input \"{name}\" is not quantized")
-                    })?;
+                    let (low, high) = self
+                        .bounds(node)
+                        .ok_or_else(|| format!("its input \"{name}\" is not quantized"))?;
                     if !self.reals.contains_key(name) {
                         return Err(format!("its input \"{name}\" is not quantized"));
                     }
@@ -78,7 +101,9 @@ impl<'a> Lowering<'a> {
                 };
                 let function = self.function(node, slopes.is_some())?;
                 let points = match slopes {
-                    Some(slopes) => combine(&points, &slopes, |x, slope| if x < 0.0 { x * slope } else { x })?,
+                    Some(slopes) => {
+                        combine(&points, &slopes, |x, slope| if x < 0.0 { x * slope } else { x })?
+                    }
                     None => map(&points, |x| function(x)),
                 };
                 (located, points)
@@ -208,7 +233,8 @@ impl<'a> Lowering<'a> {
                 Box::new(move |x| x.max(0.0) + (alpha * (x / alpha).exp_m1()).min(0.0))
             }
             "Selu" => {
-                let (alpha, gamma) = (attribute("alpha", 1.673_263_2), attribute("gamma", 1.050_701));
+                let (alpha, gamma) =
+                    (attribute("alpha", 1.673_263_2), attribute("gamma", 1.050_701));
                 Box::new(move |x| gamma * if x > 0.0 { x } else { alpha * x.exp_m1() })
             }
             "Softplus" => Box::new(softplus),
@@ -267,7 +293,9 @@ fn combine(x: &Points, y: &Points, function: impl Fn(f64, f64) -> f64) -> Result
         return Err("its operands differ along two axes".into());
     }
     let axis = if x.tables.len() > 1 { x.axis } else { y.axis };
-    let of = |points: &Points, channel: usize| points.tables[if points.tables.len() > 1 { channel } else { 0 }];
+    let of = |points: &Points, channel: usize| {
+        points.tables[if points.tables.len() > 1 { channel } else { 0 }]
+    };
     let table = |channel: usize| {
         let (x, y) = (of(x, channel), of(y, channel));
         std::array::from_fn(|i| function(x[i].into(), y[i].into()) as f32)
@@ -281,7 +309,13 @@ mod tests {
 
     #[test]
     fn erf_is_as_in_the_tables() {
-        for (x, y) in [(0.0, 0.0), (0.5, 0.520_499_877_8), (1.0, 0.842_700_792_9), (2.5, 0.999_593_048_0), (3.5, 0.999_999_256_9)] {
+        for (x, y) in [
+            (0.0, 0.0),
+            (0.5, 0.520_499_877_8),
+            (1.0, 0.842_700_792_9),
+            (2.5, 0.999_593_048_0),
+            (3.5, 0.999_999_256_9),
+        ] {
             assert!((erf(x) - y).abs() < 1e-9, "{x}: {}", erf(x));
             assert_eq!(erf(-x), -erf(x));
         }

@@ -107,9 +107,14 @@ impl<'a> Lowering<'a> {
             }
             Some(Real::Points { located, points }) => {
                 let located = self.with_channels(&located, &points);
-                let tables = points.tables.iter();
-                let tables = tables.map(|table| table.map(|real| target.apply(real.into())));
-                let table = Table::from_tables(tables.collect());
+                let entry = |channel: usize, x: i8| {
+                    let table: &[f32; 256] = &points.tables[channel];
+                    target.apply(table[(i16::from(x) + 128) as usize].into())
+                };
+                let table = match points.tables.len() {
+                    1 => Table::new(|x| entry(0, x)),
+                    channels => Table::per_channel(channels, entry),
+                };
                 Ok(self.like(Sketch::Table(table), &located))
             }
             Some(Real::Waiting { node }) => self.compute(node, target),

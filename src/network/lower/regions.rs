@@ -11,7 +11,8 @@ use crate::int8::border::Stored;
 use crate::int8::draft::{Draft, Sketch, Step, Value};
 use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::{
-    GraphProto, NodeProto, TensorShapeProto, TypeProto, ValueInfoProto, tensor_shape_proto, type_proto,
+    GraphProto, NodeProto, TensorShapeProto, TypeProto, ValueInfoProto, tensor_shape_proto,
+    type_proto,
 };
 use tract_onnx::prelude::*;
 
@@ -29,8 +30,6 @@ pub struct Tensor {
 #[derive(Clone, Debug)]
 pub struct Region {
     pub draft: Draft,
-    /// The graph's node that each step belongs to.
-    pub nodes: Vec<usize>,
     pub inputs: Vec<Tensor>,
     pub outputs: Vec<Tensor>,
 }
@@ -74,7 +73,8 @@ pub(super) fn cut(lowering: Lowering) -> Lowered {
     match demand.levels() {
         Some(levels) if !demand.live.is_empty() => demand.regions(&levels),
         _ => {
-            let why = |index: usize| Some(demand.lowering.why.get(&index).cloned().unwrap_or_default());
+            let why =
+                |index: usize| Some(demand.lowering.why.get(&index).cloned().unwrap_or_default());
             let kept = (0..graph.node.len()).map(why).collect();
             Lowered { graph: graph.clone(), regions: Vec::new(), kept }
         }
@@ -160,7 +160,9 @@ impl<'a> Demand<'a> {
     fn store(&mut self, located: &Located, stored: Stored, tensor: usize) -> Result<(), Why> {
         // What a step only loaded, tract has.
         let writer = self.writer(located.value);
-        if writer.is_some_and(|step| matches!(self.lowering.draft.steps[step].sketch, Sketch::Load { .. })) {
+        if writer.is_some_and(|step| {
+            matches!(self.lowering.draft.steps[step].sketch, Sketch::Load { .. })
+        }) {
             return Err("nothing before it runs in integers".into());
         }
         let located = match located.shape.len() {
@@ -212,9 +214,13 @@ impl<'a> Demand<'a> {
         let mut tensors: HashMap<&str, usize> = HashMap::new();
         for _ in 0..=MOST_REGIONS {
             let mut changed = false;
-            for (index, step) in steps.iter().enumerate().filter(|(index, _)| self.live.contains(index)) {
+            for (index, step) in
+                steps.iter().enumerate().filter(|(index, _)| self.live.contains(index))
+            {
                 let loaded = match step.sketch {
-                    Sketch::Load { tensor, .. } => tensors.get(self.lowering.loaded[tensor]).copied(),
+                    Sketch::Load { tensor, .. } => {
+                        tensors.get(self.lowering.loaded[tensor]).copied()
+                    }
                     _ => None,
                 };
                 let inputs = step.inputs.iter().filter_map(|value| self.writer(*value));
@@ -225,11 +231,14 @@ impl<'a> Demand<'a> {
                     changed |= tensors.insert(name, level + 1) != Some(level + 1);
                 }
             }
-            for index in (0..self.lowering.graph.node.len()).filter(|index| self.kept.contains(index)) {
+            for index in
+                (0..self.lowering.graph.node.len()).filter(|index| self.kept.contains(index))
+            {
                 let node = self.lowering.node(index);
                 let mut names = Vec::new();
                 reads(node, &mut names);
-                let level = names.iter().filter_map(|name| tensors.get(name)).max().copied().unwrap_or(0);
+                let level =
+                    names.iter().filter_map(|name| tensors.get(name)).max().copied().unwrap_or(0);
                 for name in &node.output {
                     if !self.supplied.contains(&name.as_str()) {
                         changed |= tensors.insert(name, level) != Some(level) && level > 0;
@@ -271,7 +280,6 @@ impl<'a> Demand<'a> {
                     }
                 }
             }
-            region.nodes.push(self.lowering.nodes[index]);
             region.draft.steps.push(step);
         }
         let regions: Vec<Region> = builders.into_iter().map(|builder| builder.region).collect();
@@ -283,7 +291,13 @@ impl<'a> Demand<'a> {
     }
 
     /// A value as the region of `level` has it; one of an earlier region is handed over.
-    fn remap(&self, value: Value, level: usize, levels: &[usize], builders: &mut [Builder]) -> Value {
+    fn remap(
+        &self,
+        value: Value,
+        level: usize,
+        levels: &[usize],
+        builders: &mut [Builder],
+    ) -> Value {
         if let Some(known) = builders[level].values.get(&value) {
             return *known;
         }
@@ -309,16 +323,32 @@ impl<'a> Demand<'a> {
             let known = from.outputs.iter().position(|output| output.name == tensor.name);
             if known.is_none() {
                 from.outputs.push(tensor.clone());
-                let store = Sketch::Store { tensor: from.outputs.len() - 1, batch, strides, stored: Stored::Signed };
-                from.nodes.push(0);
-                from.draft.steps.push(Step { name: tensor.name.clone(), sketch: store, inputs: vec![source], output: None });
+                let store = Sketch::Store {
+                    tensor: from.outputs.len() - 1,
+                    batch,
+                    strides,
+                    stored: Stored::Signed,
+                };
+                from.draft.steps.push(Step {
+                    name: tensor.name.clone(),
+                    node: usize::MAX,
+                    sketch: store,
+                    inputs: vec![source],
+                    output: None,
+                });
             }
             let to = &mut builders[level].region;
             to.inputs.push(tensor.clone());
             let new = to.draft.add_value(spec.dims);
-            let load = Sketch::Load { tensor: to.inputs.len() - 1, batch, strides, quantization: None };
-            to.nodes.push(0);
-            to.draft.steps.push(Step { name: tensor.name, sketch: load, inputs: vec![], output: Some(new) });
+            let load =
+                Sketch::Load { tensor: to.inputs.len() - 1, batch, strides, quantization: None };
+            to.draft.steps.push(Step {
+                name: tensor.name,
+                node: usize::MAX,
+                sketch: load,
+                inputs: vec![],
+                output: Some(new),
+            });
             new
         };
         builders[level].values.insert(value, new);
@@ -334,8 +364,10 @@ impl<'a> Demand<'a> {
         node.iter().for_each(|node| reads(node, &mut needed));
         needed.extend(graph.output.iter().map(|output| output.name.as_str()));
         let needed: HashSet<&str> = needed.into_iter().collect();
-        let given: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
-        let initializer = graph.initializer.iter().filter(|tensor| needed.contains(tensor.name.as_str()));
+        let given: HashSet<&str> =
+            graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
+        let initializer =
+            graph.initializer.iter().filter(|tensor| needed.contains(tensor.name.as_str()));
         let own = graph.input.iter().filter(|input| !given.contains(input.name.as_str())).cloned();
         let supplied = regions.iter().flat_map(|region| &region.outputs).map(Tensor::info);
         let taken = regions.iter().flat_map(|region| &region.inputs).map(Tensor::info);
@@ -358,8 +390,7 @@ struct Builder {
 
 impl Default for Builder {
     fn default() -> Self {
-        let (draft, nodes) = (Draft::default(), Vec::new());
-        let region = Region { draft, nodes, inputs: Vec::new(), outputs: Vec::new() };
+        let region = Region { draft: Draft::default(), inputs: Vec::new(), outputs: Vec::new() };
         Builder { region, values: HashMap::new() }
     }
 }

@@ -6,7 +6,12 @@ use crate::int8::pool::Window;
 use tract_onnx::pb::NodeProto;
 
 /// A list of two attributes, or the default for both.
-fn pair(lowering: &Lowering, node: &NodeProto, name: &str, default: usize) -> Result<[usize; 2], Why> {
+fn pair(
+    lowering: &Lowering,
+    node: &NodeProto,
+    name: &str,
+    default: usize,
+) -> Result<[usize; 2], Why> {
     match lowering.list(node, name).as_deref() {
         None | Some([]) => Ok([default; 2]),
         Some(&[a, b]) if a > 0 && b > 0 => Ok([a as usize, b as usize]),
@@ -59,7 +64,9 @@ pub(super) fn window(
                 before = [top as usize, left as usize];
                 after = [bottom as usize, right as usize];
             }
-            Some(other) => return Err(format!("its pads {other:?} are not four numbers from 0 on")),
+            Some(other) => {
+                return Err(format!("its pads {other:?} are not four numbers from 0 on"));
+            }
         },
     }
     Ok(Window { kernel, stride, dilation, before, after })
@@ -105,7 +112,8 @@ pub(super) fn resize(
     if lowering.list(node, "axes").is_some() {
         return Err("axes run in float".into());
     }
-    let before = if lowering.opset < 11 || node.op_type == "Upsample" { "asymmetric" } else { "half_pixel" };
+    let before =
+        if lowering.opset < 11 || node.op_type == "Upsample" { "asymmetric" } else { "half_pixel" };
     let coordinates = match text("coordinate_transformation_mode").as_deref().unwrap_or(before) {
         "half_pixel" => Coordinates::HalfPixel,
         "half_pixel_symmetric" => Coordinates::HalfPixelSymmetric,
@@ -126,7 +134,8 @@ pub(super) fn resize(
     let (from, to) = ([height, width], [out_height, out_width]);
     let at = if lowering.opset < 11 || node.op_type == "Upsample" { 1 } else { 2 };
     let given = node.input.get(at).filter(|name| !name.is_empty());
-    let given = given.and_then(|name| lowering.facts.reals(name)).filter(|scales| scales.len() == 4);
+    let given =
+        given.and_then(|name| lowering.facts.reals(name)).filter(|scales| scales.len() == 4);
     let scales = match given {
         Some(scales) => [scales[2], scales[3]],
         None => [to[0] as f32 / from[0] as f32, to[1] as f32 / from[1] as f32],

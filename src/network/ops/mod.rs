@@ -3,6 +3,7 @@
 mod bilinear;
 mod max_unpool;
 mod quantize;
+pub mod region;
 mod upsample;
 
 pub use bilinear::replace as replace_resize;
