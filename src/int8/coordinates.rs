@@ -1,5 +1,5 @@
 //! Where a resized picture's values come from, on one axis: ONNX Resize's coordinate modes,
-//! computed in single precision in ONNX Runtime's order of operations.
+//! computed in ONNX Runtime's precision and order of operations.
 
 /// `coordinate_transformation_mode`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +43,8 @@ impl Coordinates {
             Coordinates::HalfPixelSymmetric => {
                 let adjustment = to as f32 / (scale * from as f32);
                 let center = from as f32 / 2.0;
-                let offset = center * (1.0 - adjustment);
-                offset + (x + 0.5) / scale - 0.5
+                let offset = f64::from(center * (1.0 - adjustment));
+                (offset + (f64::from(x) + 0.5) / f64::from(scale) - 0.5) as f32
             }
             Coordinates::PytorchHalfPixel if to == 1 => 0.0,
             Coordinates::PytorchHalfPixel => (x + 0.5) / scale - 0.5,

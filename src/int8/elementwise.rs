@@ -270,45 +270,23 @@ fn each(out: &mut [i8], a: Option<Values>, b: Values, f: impl Fn(i8, i8) -> i8 +
     }
 }
 
-/// Values that are computed side by side: pixels often have no more channels.
-const BLOCK: usize = 16;
-
 #[inline(always)]
 fn map(out: &mut [i8], f: impl Fn(i8) -> i8) {
-    let (blocks, rest) = out.as_chunks_mut::<BLOCK>();
-    for out in blocks {
-        *out = out.map(&f);
-    }
-    for out in rest {
+    for out in out {
         *out = f(*out);
     }
 }
 
 #[inline(always)]
 fn zip(out: &mut [i8], a: &[i8], f: impl Fn(i8, i8) -> i8) {
-    let (blocks, rest) = out.as_chunks_mut::<BLOCK>();
-    let (a_blocks, a_rest) = a.as_chunks::<BLOCK>();
-    for (out, a) in blocks.iter_mut().zip(a_blocks) {
-        for (out, a) in out.iter_mut().zip(a) {
-            *out = f(*out, *a);
-        }
-    }
-    for (out, a) in rest.iter_mut().zip(a_rest) {
+    for (out, a) in out.iter_mut().zip(a) {
         *out = f(*out, *a);
     }
 }
 
 #[inline(always)]
 fn zip3(out: &mut [i8], a: &[i8], b: &[i8], f: impl Fn(i8, i8) -> i8) {
-    let (blocks, rest) = out.as_chunks_mut::<BLOCK>();
-    let (a_blocks, a_rest) = a.as_chunks::<BLOCK>();
-    let (b_blocks, b_rest) = b.as_chunks::<BLOCK>();
-    for ((out, a), b) in blocks.iter_mut().zip(a_blocks).zip(b_blocks) {
-        for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
-            *out = f(*a, *b);
-        }
-    }
-    for ((out, a), b) in rest.iter_mut().zip(a_rest).zip(b_rest) {
+    for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
         *out = f(*a, *b);
     }
 }

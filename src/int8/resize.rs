@@ -342,19 +342,9 @@ impl Finish<f32> for RealSum {
     }
 }
 
-const BLOCK: usize = 16;
-
 #[inline(always)]
 fn stretch<L: Lane>(out: &mut [L::Bytes], a: &[i8], b: &[i8], weights: [L; 2]) {
-    let (blocks, rest) = out.as_chunks_mut::<BLOCK>();
-    let (a_blocks, a_rest) = a.as_chunks::<BLOCK>();
-    let (b_blocks, b_rest) = b.as_chunks::<BLOCK>();
-    for ((out, a), b) in blocks.iter_mut().zip(a_blocks).zip(b_blocks) {
-        for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
-            *out = L::weigh(*a, *b, weights).to_bytes();
-        }
-    }
-    for ((out, a), b) in rest.iter_mut().zip(a_rest).zip(b_rest) {
+    for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
         *out = L::weigh(*a, *b, weights).to_bytes();
     }
 }
@@ -366,15 +356,7 @@ fn blend<L: Lane>(
     weights: [L; 2],
     finish: impl Finish<L>,
 ) {
-    let (blocks, rest) = out.as_chunks_mut::<BLOCK>();
-    let (near_blocks, near_rest) = near.as_chunks::<BLOCK>();
-    let (far_blocks, far_rest) = far.as_chunks::<BLOCK>();
-    for ((out, near), far) in blocks.iter_mut().zip(near_blocks).zip(far_blocks) {
-        for ((out, near), far) in out.iter_mut().zip(near).zip(far) {
-            *out = finish.byte(L::from_bytes(*near), L::from_bytes(*far), weights);
-        }
-    }
-    for ((out, near), far) in rest.iter_mut().zip(near_rest).zip(far_rest) {
+    for ((out, near), far) in out.iter_mut().zip(near).zip(far) {
         *out = finish.byte(L::from_bytes(*near), L::from_bytes(*far), weights);
     }
 }
