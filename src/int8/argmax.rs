@@ -36,57 +36,31 @@ pub struct ArgMax {
 impl ArgMax {
     /// Input rows `rows`; `out` has exactly their pixels.
     pub fn run<C: Class>(&self, input: &Picture, rows: Range<usize>, out: &mut [C]) {
-        if input.width == 0 {
+        widest(
+            #[inline(always)]
+            || self.run_here(input, rows, out),
+        );
+    }
+
+    #[inline(always)]
+    fn run_here<C: Class>(&self, input: &Picture, rows: Range<usize>, out: &mut [C]) {
+        if input.width == 0 || input.channels == 0 {
             return;
         }
+        let keys = Keys::new(input.channels, self.select_last_index);
         for (row, out) in rows.zip(out.chunks_exact_mut(input.width)) {
             let row = &input.data[row * input.row_pitch..];
             for (x, out) in out.iter_mut().enumerate() {
-                let pixel = &row[x * input.pixel_pitch..][..input.channels];
-                *out = C::from_index(self.of(pixel));
+                let pixel = &row[x * input.pixel_pitch..];
+                let class = match &keys {
+                    Some(keys) if pixel.len() >= keys.reach => keys.largest(pixel),
+                    _ => self.of(&pixel[..input.channels]),
+                };
+                *out = C::from_index(class);
             }
         }
     }
 
-    /// Of neighbouring pixels; `plane` gives one channel of them all.
-    #[inline(always)]
-    fn of_planes<const N: usize>(
-        &self,
-        channels: usize,
-        plane: impl Fn(usize) -> [i8; N],
-    ) -> [u32; N] {
-        let mut best = [i8::MIN; N];
-        // Each step's classes fit a byte; the first step's start wins what nobody exceeds.
-        let mut classes = [self.in_order(0, channels) as u32; N];
-        let mut seen = 0;
-        while seen < channels {
-            let step = (channels - seen).min(255);
-            let mut nth = [u8::MAX; N];
-            for index in 0..step {
-                let values = plane(self.in_order(seen + index, channels));
-                for ((best, nth), value) in best.iter_mut().zip(&mut nth).zip(values) {
-                    let wins = value > *best;
-                    *best = if wins { value } else { *best };
-                    *nth = if wins { index as u8 } else { *nth };
-                }
-            }
-            for (class, nth) in classes.iter_mut().zip(nth) {
-                if nth != u8::MAX {
-                    *class = self.in_order(seen + usize::from(nth), channels) as u32;
-                }
-            }
-            seen += step;
-        }
-        classes
-    }
-
-    /// The first of equal values wins; so the last of them comes first where it shall win.
-    #[inline(always)]
-    fn in_order(&self, index: usize, channels: usize) -> usize {
-        if self.select_last_index { channels - 1 - index } else { index }
-    }
-
-    #[inline(always)]
     fn of(&self, pixel: &[i8]) -> usize {
         let mut best = (i8::MIN, 0);
         for (channel, x) in pixel.iter().enumerate() {
@@ -95,6 +69,62 @@ impl ArgMax {
             }
         }
         best.1
+    }
+
+    /// The first of equal values wins; so the last of them comes first where it shall win.
+    #[inline(always)]
+    fn in_order(&self, index: usize, channels: usize) -> usize {
+        if self.select_last_index { channels - 1 - index } else { index }
+    }
+}
+
+const LANES: usize = 16;
+
+/// Value and channel in one number each, so that the largest number has both: the value in the
+/// high byte, and in the low byte what the channel counts among equal values.
+struct Keys {
+    ranks: [[i16; LANES]; 16],
+    /// The lowest number where the last lanes lie behind the channels.
+    caps: [i16; LANES],
+    blocks: usize,
+    /// What is read from a pixel's start on.
+    reach: usize,
+    flip: i16,
+}
+
+impl Keys {
+    #[inline(always)]
+    fn new(channels: usize, select_last_index: bool) -> Option<Self> {
+        let blocks = channels.div_ceil(LANES);
+        let flip = if select_last_index { 0 } else { 255 };
+        let mut keys = Keys {
+            ranks: [[0; LANES]; 16],
+            caps: [i16::MIN; LANES],
+            blocks,
+            reach: blocks * LANES,
+            flip,
+        };
+        for (rank, channel) in keys.ranks.as_flattened_mut().iter_mut().zip(0i16..) {
+            *rank = channel ^ flip;
+        }
+        keys.caps[..channels - (blocks.max(1) - 1) * LANES].fill(i16::MAX);
+        (blocks <= 16).then_some(keys)
+    }
+
+    #[inline(always)]
+    fn largest(&self, pixel: &[i8]) -> usize {
+        let mut largest = [i16::MIN; LANES];
+        let blocks = pixel.as_chunks::<LANES>().0;
+        for (index, (block, ranks)) in blocks[..self.blocks].iter().zip(&self.ranks).enumerate() {
+            let is_last = index + 1 == self.blocks;
+            for lane in 0..LANES {
+                let key = (i16::from(block[lane]) << 8) | ranks[lane];
+                let key = if is_last { key.min(self.caps[lane]) } else { key };
+                largest[lane] = largest[lane].max(key);
+            }
+        }
+        let largest = largest.iter().fold(i16::MIN, |a, b| a.max(*b));
+        usize::from(((largest ^ self.flip) & 255) as u16)
     }
 }
 
@@ -105,9 +135,6 @@ pub struct ResizedArgMax {
     argmax: ArgMax,
 }
 
-/// Pixels that are compared side by side.
-const BLOCK: usize = 32;
-
 impl ResizedArgMax {
     pub fn new(resize: ResizeLinear, argmax: ArgMax) -> Self {
         ResizedArgMax { resize, argmax }
@@ -115,11 +142,7 @@ impl ResizedArgMax {
 
     /// What `run` needs for pictures of so many channels, for each of those that run at once.
     pub fn scratch_bytes(&self, channels: usize) -> usize {
-        2 * self.padded_width() * channels * self.resize.lane_bytes()
-    }
-
-    fn padded_width(&self) -> usize {
-        self.resize.width().next_multiple_of(BLOCK)
+        2 * self.resize.width() * (channels * self.resize.lane_bytes() + 1)
     }
 
     /// Output rows `rows`; `out` has exactly their pixels.
@@ -169,52 +192,75 @@ impl ResizedArgMax {
         out: &mut [C],
         scratch: &mut [u8],
     ) {
-        let (width, padded, channels) = (self.resize.width(), self.padded_width(), input.channels);
+        let (width, channels) = (self.resize.width(), input.channels);
         if width == 0 || channels == 0 {
             return;
         }
         let first_row = rows.start;
+        let (best, scratch) = scratch.split_at_mut(width);
+        let (nth, scratch) = scratch.split_at_mut(width);
         self.resize.for_each_row(
             weights,
             rows,
-            padded * channels,
+            width * channels,
             scratch,
             #[inline(always)]
             |row, stretched| {
                 let row = &input.data[row * input.row_pitch..];
-                for (channel, plane) in stretched.chunks_exact_mut(padded).enumerate() {
-                    let taps = self.resize.columns.iter().zip(&weights.columns);
-                    for (cell, (tap, weights)) in plane.iter_mut().zip(taps) {
-                        let [a, b] = [tap.first, tap.second]
-                            .map(|at| row[at as usize * input.pixel_pitch + channel]);
-                        *cell = L::weigh(a, b, *weights).to_bytes();
+                let taps = self.resize.columns.iter().zip(&weights.columns);
+                for (x, (tap, weights)) in taps.enumerate() {
+                    let [a, b] = [tap.first, tap.second]
+                        .map(|at| &row[at as usize * input.pixel_pitch..][..channels]);
+                    let cells = stretched[x..].iter_mut().step_by(width);
+                    for ((cell, a), b) in cells.zip(a).zip(b) {
+                        *cell = L::weigh(*a, *b, *weights).to_bytes();
                     }
                 }
             },
             #[inline(always)]
             |row, weights, stretched| {
                 let out = &mut out[(row - first_row) * width..][..width];
-                for (block, out) in out.chunks_mut(BLOCK).enumerate() {
-                    let classes = self.argmax.of_planes(
-                        channels,
-                        #[inline(always)]
-                        |channel| {
-                            let at = channel * padded + block * BLOCK;
-                            let [near, far] = stretched.map(|row| &row[at..at + BLOCK]);
-                            let mut bytes = [i8::MIN; BLOCK];
-                            for ((byte, near), far) in bytes.iter_mut().zip(near).zip(far) {
-                                let [near, far] = [near, far].map(|cell| L::from_bytes(*cell));
-                                *byte = finish.byte(near, far, weights);
-                            }
-                            bytes
-                        },
-                    );
-                    for (out, class) in out.iter_mut().zip(classes) {
-                        *out = C::from_index(class as usize);
+                best.fill(i8::MIN as u8);
+                // The number of a channel within its step fits a byte.
+                for start in (0..channels).step_by(STEP) {
+                    nth.fill(if start == 0 { 0 } else { NONE });
+                    for index in start..channels.min(start + STEP) {
+                        let at = self.argmax.in_order(index, channels) * width;
+                        let planes = stretched.map(|row| &row[at..at + width]);
+                        challenge(best, nth, (index - start) as u8, planes, weights, finish);
+                    }
+                    for (out, nth) in out.iter_mut().zip(&*nth) {
+                        if *nth != NONE {
+                            let index = start + usize::from(*nth);
+                            *out = C::from_index(self.argmax.in_order(index, channels));
+                        }
                     }
                 }
             },
         );
+    }
+}
+
+const STEP: usize = 255;
+const NONE: u8 = 255;
+
+/// Where a channel, the `number`th, exceeds the best so far, it takes its place.
+#[inline(always)]
+fn challenge<L: Lane>(
+    best: &mut [u8],
+    nth: &mut [u8],
+    number: u8,
+    [near, far]: [&[L::Bytes]; 2],
+    weights: [L; 2],
+    finish: impl Finish<L>,
+) {
+    let holders = best.iter_mut().zip(nth);
+    for (((best, nth), near), far) in holders.zip(near).zip(far) {
+        let value = finish.byte(L::from_bytes(*near), L::from_bytes(*far), weights);
+        // Masks, since a store under a condition does not vectorize.
+        let wins = u8::from(value > *best as i8).wrapping_neg();
+        *best = value.max(*best as i8) as u8;
+        *nth = (*nth & !wins) | (number & wins);
     }
 }
 
