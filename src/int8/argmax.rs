@@ -36,31 +36,19 @@ pub struct ArgMax {
 impl ArgMax {
     /// Input rows `rows`; `out` has exactly their pixels.
     pub fn run<C: Class>(&self, input: &Picture, rows: Range<usize>, out: &mut [C]) {
-        widest(
-            #[inline(always)]
-            || self.run_here(input, rows, out),
-        );
-    }
-
-    #[inline(always)]
-    fn run_here<C: Class>(&self, input: &Picture, rows: Range<usize>, out: &mut [C]) {
         if input.width == 0 || input.channels == 0 {
             return;
         }
-        let keys = Keys::new(input.channels, self.select_last_index);
         for (row, out) in rows.zip(out.chunks_exact_mut(input.width)) {
             let row = &input.data[row * input.row_pitch..];
             for (x, out) in out.iter_mut().enumerate() {
-                let pixel = &row[x * input.pixel_pitch..];
-                let class = match &keys {
-                    Some(keys) if pixel.len() >= keys.reach => keys.largest(pixel),
-                    _ => self.of(&pixel[..input.channels]),
-                };
-                *out = C::from_index(class);
+                let pixel = &row[x * input.pixel_pitch..][..input.channels];
+                *out = C::from_index(self.of(pixel));
             }
         }
     }
 
+    #[inline(always)]
     fn of(&self, pixel: &[i8]) -> usize {
         let mut best = (i8::MIN, 0);
         for (channel, x) in pixel.iter().enumerate() {
@@ -75,56 +63,6 @@ impl ArgMax {
     #[inline(always)]
     fn in_order(&self, index: usize, channels: usize) -> usize {
         if self.select_last_index { channels - 1 - index } else { index }
-    }
-}
-
-const LANES: usize = 16;
-
-/// Value and channel in one number each, so that the largest number has both: the value in the
-/// high byte, and in the low byte what the channel counts among equal values.
-struct Keys {
-    ranks: [[i16; LANES]; 16],
-    /// The lowest number where the last lanes lie behind the channels.
-    caps: [i16; LANES],
-    blocks: usize,
-    /// What is read from a pixel's start on.
-    reach: usize,
-    flip: i16,
-}
-
-impl Keys {
-    #[inline(always)]
-    fn new(channels: usize, select_last_index: bool) -> Option<Self> {
-        let blocks = channels.div_ceil(LANES);
-        let flip = if select_last_index { 0 } else { 255 };
-        let mut keys = Keys {
-            ranks: [[0; LANES]; 16],
-            caps: [i16::MIN; LANES],
-            blocks,
-            reach: blocks * LANES,
-            flip,
-        };
-        for (rank, channel) in keys.ranks.as_flattened_mut().iter_mut().zip(0i16..) {
-            *rank = channel ^ flip;
-        }
-        keys.caps[..channels - (blocks.max(1) - 1) * LANES].fill(i16::MAX);
-        (blocks <= 16).then_some(keys)
-    }
-
-    #[inline(always)]
-    fn largest(&self, pixel: &[i8]) -> usize {
-        let mut largest = [i16::MIN; LANES];
-        let blocks = pixel.as_chunks::<LANES>().0;
-        for (index, (block, ranks)) in blocks[..self.blocks].iter().zip(&self.ranks).enumerate() {
-            let is_last = index + 1 == self.blocks;
-            for lane in 0..LANES {
-                let key = (i16::from(block[lane]) << 8) | ranks[lane];
-                let key = if is_last { key.min(self.caps[lane]) } else { key };
-                largest[lane] = largest[lane].max(key);
-            }
-        }
-        let largest = largest.iter().fold(i16::MIN, |a, b| a.max(*b));
-        usize::from(((largest ^ self.flip) & 255) as u16)
     }
 }
 
