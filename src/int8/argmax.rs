@@ -80,7 +80,7 @@ impl ResizedArgMax {
 
     /// What `run` needs for pictures of so many channels, for each of those that run at once.
     pub fn scratch_bytes(&self, channels: usize) -> usize {
-        2 * self.resize.width() * (channels * self.resize.lane_bytes() + 1)
+        2 * self.resize.width() * (channels * self.resize.lane_bytes() + 2)
     }
 
     /// Output rows `rows`; `out` has exactly their pixels.
@@ -135,8 +135,9 @@ impl ResizedArgMax {
             return;
         }
         let first_row = rows.start;
-        let (best, scratch) = scratch.split_at_mut(width);
-        let (nth, scratch) = scratch.split_at_mut(width);
+        let (best, scratch) = scratch.split_at_mut(2 * width);
+        let (nth, scratch) = scratch.split_at_mut(2 * width);
+        let (best, nth) = (best.as_chunks_mut().0, nth.as_chunks_mut().0);
         self.resize.for_each_row(
             weights,
             rows,
@@ -158,18 +159,19 @@ impl ResizedArgMax {
             #[inline(always)]
             |row, weights, stretched| {
                 let out = &mut out[(row - first_row) * width..][..width];
-                best.fill(i8::MIN as u8);
-                // The number of a channel within its step fits a byte.
+                best.fill(i16::from(i8::MIN).to_ne_bytes());
+                // The number of a channel within its step fits 16 bits.
                 for start in (0..channels).step_by(STEP) {
-                    nth.fill(if start == 0 { 0 } else { NONE });
+                    nth.fill(if start == 0 { [0; 2] } else { NONE.to_ne_bytes() });
                     for index in start..channels.min(start + STEP) {
                         let at = self.argmax.in_order(index, channels) * width;
                         let planes = stretched.map(|row| &row[at..at + width]);
-                        challenge(best, nth, (index - start) as u8, planes, weights, finish);
+                        challenge(best, nth, (index - start) as u16, planes, weights, finish);
                     }
                     for (out, nth) in out.iter_mut().zip(&*nth) {
-                        if *nth != NONE {
-                            let index = start + usize::from(*nth);
+                        let nth = u16::from_ne_bytes(*nth);
+                        if nth != NONE {
+                            let index = start + usize::from(nth);
                             *out = C::from_index(self.argmax.in_order(index, channels));
                         }
                     }
@@ -179,26 +181,27 @@ impl ResizedArgMax {
     }
 }
 
-const STEP: usize = 255;
-const NONE: u8 = 255;
+const STEP: usize = 65_535;
+const NONE: u16 = 65_535;
 
 /// Where a channel, the `number`th, exceeds the best so far, it takes its place.
 #[inline(always)]
 fn challenge<L: Lane>(
-    best: &mut [u8],
-    nth: &mut [u8],
-    number: u8,
+    best: &mut [[u8; 2]],
+    nth: &mut [[u8; 2]],
+    number: u16,
     [near, far]: [&[L::Bytes]; 2],
     weights: [L; 2],
     finish: impl Finish<L>,
 ) {
     let holders = best.iter_mut().zip(nth);
     for (((best, nth), near), far) in holders.zip(near).zip(far) {
-        let value = finish.byte(L::from_bytes(*near), L::from_bytes(*far), weights);
+        let value = finish.value(L::from_bytes(*near), L::from_bytes(*far), weights);
+        let before = i16::from_ne_bytes(*best);
         // Masks, since a store under a condition does not vectorize.
-        let wins = u8::from(value > *best as i8).wrapping_neg();
-        *best = value.max(*best as i8) as u8;
-        *nth = (*nth & !wins) | (number & wins);
+        let wins = u16::from(value > before).wrapping_neg();
+        *best = value.max(before).to_ne_bytes();
+        *nth = ((u16::from_ne_bytes(*nth) & !wins) | (number & wins)).to_ne_bytes();
     }
 }
 

@@ -278,9 +278,10 @@ impl Lane for f32 {
     }
 }
 
-/// From two stretched values and their weights to the byte.
+/// From two stretched values and their weights to the output's value.
 pub(super) trait Finish<L>: Copy {
-    fn byte(self, near: L, far: L, weights: [L; 2]) -> i8;
+    /// A byte, as wide as the sums are, which spares the argmax the packing.
+    fn value(self, near: L, far: L, weights: [L; 2]) -> i16;
 }
 
 /// The sum is the answer, 2^bits times.
@@ -303,12 +304,12 @@ impl Shift {
 
 impl Finish<i16> for Shift {
     #[inline(always)]
-    fn byte(self, near: i16, far: i16, weights: [i16; 2]) -> i8 {
+    fn value(self, near: i16, far: i16, weights: [i16; 2]) -> i16 {
         let sum = near.wrapping_mul(weights[0]).wrapping_add(far.wrapping_mul(weights[1]));
         let odd = ((sum >> self.bits) ^ self.parity) & 1;
         let half = (1 << (self.bits - 1)) - 1;
         let y = (sum.wrapping_add(half + odd) >> self.bits).wrapping_add(self.zero_point);
-        y.max(self.low).min(self.high) as i8
+        y.max(self.low).min(self.high)
     }
 }
 
@@ -321,9 +322,9 @@ pub(super) struct Rescale {
 
 impl Finish<i16> for Rescale {
     #[inline(always)]
-    fn byte(self, near: i16, far: i16, weights: [i16; 2]) -> i8 {
+    fn value(self, near: i16, far: i16, weights: [i16; 2]) -> i16 {
         let sum = near.wrapping_mul(weights[0]).wrapping_add(far.wrapping_mul(weights[1]));
-        self.saturate.apply(f32::from(sum).mul_add(self.multiplier, self.constant))
+        self.saturate.apply(f32::from(sum).mul_add(self.multiplier, self.constant)).into()
     }
 }
 
@@ -336,9 +337,9 @@ pub(super) struct RealSum {
 
 impl Finish<f32> for RealSum {
     #[inline(always)]
-    fn byte(self, near: f32, far: f32, weights: [f32; 2]) -> i8 {
+    fn value(self, near: f32, far: f32, weights: [f32; 2]) -> i16 {
         let near = near.mul_add(weights[0], self.constant);
-        self.saturate.apply(far.mul_add(weights[1], near))
+        self.saturate.apply(far.mul_add(weights[1], near)).into()
     }
 }
 
@@ -357,7 +358,7 @@ fn blend<L: Lane>(
     finish: impl Finish<L>,
 ) {
     for ((out, near), far) in out.iter_mut().zip(near).zip(far) {
-        *out = finish.byte(L::from_bytes(*near), L::from_bytes(*far), weights);
+        *out = finish.value(L::from_bytes(*near), L::from_bytes(*far), weights) as i8;
     }
 }
 
