@@ -59,7 +59,8 @@ impl Add {
         high: i8,
     ) -> Self {
         let constant = -(f64::from(qa.zero_point) * a + f64::from(qb.zero_point) * b);
-        let weights = match a.abs().max(b.abs()) <= 1.0 {
+        // Up to there single precision stays within 1e-4 of an output quantum.
+        let weights = match a.abs().max(b.abs()) <= 2.0 {
             true => Weights::Single { a: a as f32, b: b as f32, constant: constant as f32 },
             false => Weights::Double { a, b, constant },
         };

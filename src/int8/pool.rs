@@ -6,7 +6,7 @@ use super::requantization::{Quantization, Saturate};
 use super::view::{Picture, PictureMut};
 use crate::simd::widest;
 
-/// The window of a pooling, vertical then horizontal.
+/// The window of a pooling, vertical then horizontal; kernel, stride and dilation at least 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     pub kernel: [usize; 2],
@@ -153,6 +153,9 @@ impl MaxPool {
         if channels == 0 || width == 0 {
             return;
         }
+        // Those further right lie outside for every pixel.
+        let inside = (window.before[1] + input.width).div_ceil(window.dilation[1]);
+        let taps = window.kernel[1].min(inside);
         for (index, row) in rows.enumerate() {
             let out_row = &mut out.data[index * out.row_pitch..];
             if out.pixel_pitch == channels {
@@ -166,7 +169,7 @@ impl MaxPool {
             for tap in 0..vertical.count {
                 let y = vertical.first + tap * window.dilation[0];
                 let input_row = &input.data[y * input.row_pitch..];
-                for tap in 0..window.kernel[1] {
+                for tap in 0..taps {
                     let Range { start, end } = window.reached(tap, input.width, width);
                     if start < end {
                         let x = start * window.stride[1] + tap * window.dilation[1];
