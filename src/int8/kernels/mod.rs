@@ -10,7 +10,11 @@
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
+mod avx2_depthwise;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod avx512_depthwise;
 mod detection;
 mod reference;
 mod scratch;
@@ -202,9 +206,9 @@ impl Kernels {
         match self {
             Kernels::Reference => reference::depthwise(row, requantize, out, pixel_pitch),
             #[cfg(target_arch = "x86_64")]
-            Kernels::Avx2 => avx2::depthwise(row, requantize, out, pixel_pitch),
+            Kernels::Avx2 => avx2_depthwise::depthwise(row, requantize, out, pixel_pitch),
             #[cfg(target_arch = "x86_64")]
-            Kernels::Avx512 => avx512::depthwise(row, requantize, out, pixel_pitch),
+            Kernels::Avx512 => avx512_depthwise::depthwise(row, requantize, out, pixel_pitch),
         }
     }
 
