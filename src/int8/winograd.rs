@@ -26,6 +26,7 @@ pub(super) struct Winograd {
     block: usize,
     /// `[block][6 * 6][channels / group][column][group]`.
     weights: Vec<i16>,
+    /// 576 times, as the sums.
     bias: Vec<i32>,
 }
 
@@ -34,6 +35,7 @@ impl Winograd {
     pub fn applies(
         geometry: &Geometry,
         weights: &[i16],
+        bias: &[i32],
         input_zero_point: i32,
         placement: &Placement,
     ) -> bool {
@@ -44,16 +46,18 @@ impl Winograd {
             && placement.segments[0].column == 0
             && farthest <= 255
             && weights.iter().all(|weight| (-128..=128).contains(weight))
-            && weights.chunks_exact(9 * in_channels).all(|column| {
+            && weights.chunks_exact(9 * in_channels).zip(bias).all(|(column, bias)| {
                 let sum: i64 = column.iter().map(|weight| i64::from(weight.unsigned_abs())).sum();
-                sum * farthest < 1 << 25
+                sum * farthest + i64::from(*bias).abs() < 1 << 25
             })
     }
 
     /// Whether it is faster than the direct way, as measured, and worth its weights' memory.
     pub fn pays(kernels: Kernels, geometry: &Geometry, columns: usize) -> bool {
         let channels = geometry.in_channels;
-        kernels != Kernels::Reference && channels >= 16 && columns >= 16
+        let tiles = geometry.out_height.div_ceil(4) * geometry.out_width.div_ceil(4);
+        // Transformed weights are eight times as large and should be read for many tiles.
+        kernels != Kernels::Reference && channels >= 16 && columns >= 16 && tiles >= 32
     }
 
     pub fn new(
@@ -82,7 +86,7 @@ impl Winograd {
                 }
             }
         }
-        let mut bias = bias.to_vec();
+        let mut bias: Vec<i32> = bias.iter().map(|bias| bias.wrapping_mul(576)).collect();
         bias.resize(filled, 0);
         Winograd { kernels, geometry, zero_point, channels, columns, block, weights: packed, bias }
     }
