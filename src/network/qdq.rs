@@ -247,14 +247,17 @@ impl Rewriter<'_> {
         let high = compute("ReduceMax", "max", &[x]);
         let high = compute("Max", "high", &[&high, &zero]);
         let range = compute("Sub", "range", &[&high, &low]);
-        let step = compute("Div", "step", &[&range, &top]);
-        let empty = compute("Equal", "empty", &[&step, &zero]);
-        let scale = compute("Where", "scale", &[&empty, &one, &step]);
-        let below = compute("Div", "below", &[&low, &scale]);
+        let step = self.quotient(node, &range, &top);
+        let empty = self.beside(node, "Equal", "empty", &[&step, &zero], vec![]);
+        let scale = self.beside(node, "Where", "scale", &[&empty, &one, &step], vec![]);
+        let below = self.quotient(node, &low, &scale);
+        let steps = self.quotient(node, x, &scale);
+        let mut compute = |operator: &str, what: &str, inputs: &[&str]| {
+            self.beside(node, operator, what, inputs, vec![])
+        };
         let zero_point = compute("Sub", "zero", &[&zero, &below]);
         let zero_point = compute("Round", "zero_point", &[&zero_point]);
-        let y = compute("Div", "steps", &[x, &scale]);
-        let y = compute("Round", "rounded", &[&y]);
+        let y = compute("Round", "rounded", &[&steps]);
         let y = compute("Add", "shifted", &[&y, &zero_point]);
         let y = compute("Max", "from_0", &[&y, &zero]);
         let y = compute("Min", "to_255", &[&y, &top]);
@@ -268,6 +271,16 @@ impl Rewriter<'_> {
         }
         self.measured.extend(node.output.get(2).filter(|name| !name.is_empty()).cloned());
         Ok(())
+    }
+
+    /// a / b as the standard rounds it: tract multiplies by a rounded 1 / b, which is right for
+    /// float32 when it is done in float64.
+    fn quotient(&mut self, node: &NodeProto, a: &str, b: &str) -> String {
+        let to = |element: DataType| vec![int_attribute("to", element as i64)];
+        let a = self.beside(node, "Cast", "dividend", &[a], to(DataType::Double));
+        let b = self.beside(node, "Cast", "divisor", &[b], to(DataType::Double));
+        let quotient = self.beside(node, "Div", "quotient", &[&a, &b], vec![]);
+        self.beside(node, "Cast", "rounded_quotient", &[&quotient], to(DataType::Float))
     }
 
     /// The float operator, under the node's name.
