@@ -59,7 +59,23 @@ PARAMETERS = {
 }
 
 # Pattern of names -> reason.
+FLOAT8 = "float8 is no type of the networks segcam runs: refused by name"
+FOUR_BITS = "4-bit integers are no type of the networks segcam runs: refused by name"
+BLOCKED = "blocked quantization, made for language models: refused by name"
+FLOAT16 = "scales in float16: refused"
+WRAPS = "the expected values wrap where QuantizeLinear saturates; ONNX Runtime saturates too"
 EXCEPTIONS = {
+    "test_averagepool_3d_dilations_large_count_include_pad_is_1_ceil_mode_is_True":
+        "the expected values count cells beyond the padding; ONNX Runtime and PyTorch do not",
+    "test_dequantizelinear_blocked": BLOCKED,
+    "test_quantizelinear_blocked_*": BLOCKED,
+    "test_dequantizelinear_e?m?*": FLOAT8,
+    "test_quantizelinear_e?m?*": FLOAT8,
+    "test_dequantizelinear_*int4": FOUR_BITS,
+    "test_quantizelinear_*int4": FOUR_BITS,
+    "test_qlinearmatmul_?D_uint8_float16": FLOAT16,
+    "test_qlinearmatmul_?D_int8_float16": FLOAT16,
+    "test_qlinearmatmul_?D_int8_float32": WRAPS,
 }
 
 
@@ -68,16 +84,14 @@ def load(folder):
     model = onnx.load(folder / "model.onnx")
     data = folder / "test_data_set_0"
 
-    def arrays(values, kind):
-        loaded = []
-        for index in range(len(values)):
+    def tensors(values, kind):
+        for index, value in enumerate(values):
             tensor = onnx.TensorProto()
             tensor.ParseFromString((data / f"{kind}_{index}.pb").read_bytes())
-            loaded.append(numpy_helper.to_array(tensor))
-        return loaded
+            tensor.name = value.name
+            yield tensor
 
     graph = model.graph
-    inputs = arrays(graph.input, "input")
     fixed = {
         node.input[position]
         for node in graph.node
@@ -85,13 +99,13 @@ def load(folder):
         if position < len(node.input)
     }
     real = []
-    for value, array in zip(list(graph.input), inputs):
+    for value, tensor in zip(list(graph.input), list(tensors(graph.input, "input"))):
         if value.name in fixed:
-            graph.initializer.append(numpy_helper.from_array(array, value.name))
+            graph.initializer.append(tensor)
             graph.input.remove(value)
         else:
-            real.append(array)
-    return model, real, arrays(graph.output, "output")
+            real.append(numpy_helper.to_array(tensor))
+    return model, real, [numpy_helper.to_array(t) for t in tensors(graph.output, "output")]
 
 
 def difference(found, expected):
