@@ -80,6 +80,7 @@ pub fn type_graph(
 ) -> Result<TypedModel, NetworkError> {
     let opset = proto::opset(&model);
     if let Some(graph) = model.graph.as_mut() {
+        proto::name_nodes(graph);
         scales_to_inputs(graph);
         qdq::normalize(path, opset, graph)?;
     }
