@@ -94,9 +94,9 @@ pub struct InferArguments {
     /// Images (PNG or JPEG).
     #[arg(required_unless_present = "tensor")]
     pub images: Vec<PathBuf>,
-    /// A NumPy .npy tensor in place of images.
+    /// A NumPy .npy tensor in place of images; once for each input of the network, in order.
     #[arg(long, value_name = "IN.npy", conflicts_with = "images")]
-    pub tensor: Option<PathBuf>,
+    pub tensor: Vec<PathBuf>,
     /// Folder for the pictures, or the .npy file for the tensor (out.npy, out.1.npy …).
     #[arg(short, long)]
     pub output: Option<PathBuf>,

@@ -116,6 +116,7 @@ fn prepare(
 ) -> Result<Vec<Fact>, NetworkError> {
     let opset = proto::opset(model);
     if let Some(graph) = model.graph.as_mut() {
+        proto::name_nodes(graph);
         scales_to_inputs(graph);
         qdq::normalize(path, opset, graph)?;
     }
