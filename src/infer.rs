@@ -171,7 +171,8 @@ pub fn tensors(
     let tensors = inputs.iter().map(|path| npy::read(path)).collect::<Result<Vec<_>, _>>()?;
     // An input too many stays unresolved here; the count is checked next.
     let shape = |index: usize| tensors.get(index).map_or_else(Vec::new, |t| t.shape().to_vec());
-    let network = load(&files.path, files.proto, &|input| Ok(shape(input.index)), arguments.threads)?;
+    let network =
+        load(&files.path, files.proto, &|input| Ok(shape(input.index)), arguments.threads)?;
     if network.inputs.len() != tensors.len() {
         return Err(InferError::Output(format!(
             "{}: the network has {} inputs and --tensor gives {}; name one file for each, in order",
