@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use super::resize::{Arithmetic, Finish, Lane, ResizeLinear, Weights};
+use super::resize::{
+    Arithmetic, BLOCK, Doubts, Finish, Lane, ResizeLinear, Weights, for_each_doubt,
+};
 use super::view::Picture;
 use crate::simd::widest;
 
@@ -169,9 +171,12 @@ impl ResizedArgMax {
                 for start in (0..channels).step_by(STEP) {
                     nth.fill(if start == 0 { [0; 2] } else { NONE.to_ne_bytes() });
                     for index in start..channels.min(start + STEP) {
-                        let at = self.argmax.in_order(index, channels) * width;
+                        let channel = self.argmax.in_order(index, channels);
+                        let at = channel * width;
                         let planes = stretched.map(|row| &row[at..at + width]);
-                        challenge(best, nth, (index - start) as u16, planes, weights, finish);
+                        let again = |x| self.resize.defined(input, row, x, channel);
+                        let number = (index - start) as u16;
+                        challenge(best, nth, number, planes, weights, finish, again);
                     }
                     for (out, nth) in out.iter_mut().zip(&*nth) {
                         let nth = u16::from_ne_bytes(*nth);
@@ -189,7 +194,8 @@ impl ResizedArgMax {
 const STEP: usize = 65_535;
 const NONE: u16 = 65_535;
 
-/// Where a channel, the `number`th, exceeds the best so far, it takes its place.
+/// Where a channel, the `number`th, exceeds the best so far, it takes its place. `again` computes
+/// the channel's value at a place anew.
 #[inline(always)]
 fn challenge<L: Lane>(
     best: &mut [[u8; 2]],
@@ -198,15 +204,29 @@ fn challenge<L: Lane>(
     [near, far]: [&[L::Bytes]; 2],
     weights: [L; 2],
     finish: impl Finish<L>,
+    again: impl Fn(usize) -> i8,
 ) {
-    let holders = best.iter_mut().zip(nth);
-    for (((best, nth), near), far) in holders.zip(near).zip(far) {
-        let value = finish.value(L::from_bytes(*near), L::from_bytes(*far), weights);
-        let before = i16::from_ne_bytes(*best);
-        // Masks, since a store under a condition does not vectorize.
-        let wins = u16::from(value > before).wrapping_neg();
-        *best = value.max(before).to_ne_bytes();
-        *nth = ((u16::from_ne_bytes(*nth) & !wins) | (number & wins)).to_ne_bytes();
+    let holders = best.chunks_mut(BLOCK).zip(nth.chunks_mut(BLOCK));
+    let blocks = holders.zip(near.chunks(BLOCK)).zip(far.chunks(BLOCK));
+    for (block, (((best, nth), near), far)) in blocks.enumerate() {
+        let mut values = [0; BLOCK];
+        let mut doubts: Doubts = [0; BLOCK];
+        let cells = values.iter_mut().zip(&mut doubts);
+        for ((((value, doubt), near), far), best) in cells.zip(near).zip(far).zip(&*best) {
+            let near = L::from_bytes(*near);
+            let (nearly, doubtful) = finish.value(near, L::from_bytes(*far), weights);
+            // Where in doubt, the value is one more at most.
+            let may_win = nearly >= i16::from_ne_bytes(*best);
+            (*value, *doubt) = (nearly, (doubtful & may_win).into());
+        }
+        for_each_doubt(&doubts, |at| values[at] = again(block * BLOCK + at).into());
+        for ((best, nth), value) in best.iter_mut().zip(nth).zip(values) {
+            let before = i16::from_ne_bytes(*best);
+            // Masks, since a store under a condition does not vectorize.
+            let wins = u16::from(value > before).wrapping_neg();
+            *best = value.max(before).to_ne_bytes();
+            *nth = ((u16::from_ne_bytes(*nth) & !wins) | (number & wins)).to_ne_bytes();
+        }
     }
 }
 
