@@ -206,27 +206,52 @@ fn challenge<L: Lane>(
     finish: impl Finish<L>,
     again: impl Fn(usize) -> i8,
 ) {
-    let holders = best.chunks_mut(BLOCK).zip(nth.chunks_mut(BLOCK));
-    let blocks = holders.zip(near.chunks(BLOCK)).zip(far.chunks(BLOCK));
+    let (best, best_rest) = best.as_chunks_mut::<BLOCK>();
+    let (nth, nth_rest) = nth.as_chunks_mut::<BLOCK>();
+    let (near, near_rest) = near.as_chunks::<BLOCK>();
+    let (far, far_rest) = far.as_chunks::<BLOCK>();
+    let start = best.len() * BLOCK;
+    let blocks = best.iter_mut().zip(nth).zip(near).zip(far);
     for (block, (((best, nth), near), far)) in blocks.enumerate() {
-        let mut values = [0; BLOCK];
-        let mut doubts: Doubts = [0; BLOCK];
-        let cells = values.iter_mut().zip(&mut doubts);
-        for ((((value, doubt), near), far), best) in cells.zip(near).zip(far).zip(&*best) {
-            let near = L::from_bytes(*near);
-            let (nearly, doubtful) = finish.value(near, L::from_bytes(*far), weights);
-            // Where in doubt, the value is one more at most.
-            let may_win = nearly >= i16::from_ne_bytes(*best);
-            (*value, *doubt) = (nearly, (doubtful & may_win).into());
-        }
-        for_each_doubt(&doubts, |at| values[at] = again(block * BLOCK + at).into());
-        for ((best, nth), value) in best.iter_mut().zip(nth).zip(values) {
-            let before = i16::from_ne_bytes(*best);
-            // Masks, since a store under a condition does not vectorize.
-            let wins = u16::from(value > before).wrapping_neg();
-            *best = value.max(before).to_ne_bytes();
-            *nth = ((u16::from_ne_bytes(*nth) & !wins) | (number & wins)).to_ne_bytes();
-        }
+        let again = |at| again(block * BLOCK + at);
+        challenge_block(best, nth, number, [near, far], weights, finish, again);
+    }
+    let again = |at| again(start + at);
+    challenge_block(best_rest, nth_rest, number, [near_rest, far_rest], weights, finish, again);
+}
+
+/// At most [`BLOCK`] places; whole blocks are faster, since their length is known.
+#[inline(always)]
+fn challenge_block<L: Lane>(
+    best: &mut [[u8; 2]],
+    nth: &mut [[u8; 2]],
+    number: u16,
+    [near, far]: [&[L::Bytes]; 2],
+    weights: [L; 2],
+    finish: impl Finish<L>,
+    again: impl Fn(usize) -> i8,
+) {
+    let mut values = [0; BLOCK];
+    let mut doubts: Doubts = [0; BLOCK];
+    let mut any = 0;
+    let cells = values.iter_mut().zip(&mut doubts);
+    for ((((value, doubt), near), far), best) in cells.zip(near).zip(far).zip(&*best) {
+        let near = L::from_bytes(*near);
+        let (nearly, doubtful) = finish.value(near, L::from_bytes(*far), weights);
+        // Where in doubt, the value is one more at most.
+        let matters = doubtful & (nearly >= i16::from_ne_bytes(*best));
+        (*value, *doubt) = (nearly, matters.into());
+        any |= i16::from(matters);
+    }
+    if any != 0 {
+        for_each_doubt(&doubts, |at| values[at] = again(at).into());
+    }
+    for ((best, nth), value) in best.iter_mut().zip(nth).zip(values) {
+        let before = i16::from_ne_bytes(*best);
+        // Masks, since a store under a condition does not vectorize.
+        let wins = u16::from(value > before).wrapping_neg();
+        *best = value.max(before).to_ne_bytes();
+        *nth = ((u16::from_ne_bytes(*nth) & !wins) | (number & wins)).to_ne_bytes();
     }
 }
 

@@ -402,15 +402,35 @@ fn blend<L: Lane>(
     finish: impl Finish<L>,
     again: impl Fn(usize) -> i8,
 ) {
-    let blocks = out.chunks_mut(BLOCK).zip(near.chunks(BLOCK)).zip(far.chunks(BLOCK));
-    for (block, ((out, near), far)) in blocks.enumerate() {
-        let mut doubts: Doubts = [0; BLOCK];
-        for (((out, doubt), near), far) in out.iter_mut().zip(&mut doubts).zip(near).zip(far) {
-            let near = L::from_bytes(*near);
-            let (value, doubtful) = finish.value(near, L::from_bytes(*far), weights);
-            (*out, *doubt) = (value as i8, doubtful.into());
-        }
-        for_each_doubt(&doubts, |at| out[at] = again(block * BLOCK + at));
+    let (blocks, rest) = out.as_chunks_mut::<BLOCK>();
+    let (near, near_rest) = near.as_chunks::<BLOCK>();
+    let (far, far_rest) = far.as_chunks::<BLOCK>();
+    let start = blocks.len() * BLOCK;
+    for (block, ((out, near), far)) in blocks.iter_mut().zip(near).zip(far).enumerate() {
+        blend_block(out, [near, far], weights, finish, |at| again(block * BLOCK + at));
+    }
+    blend_block(rest, [near_rest, far_rest], weights, finish, |at| again(start + at));
+}
+
+/// At most [`BLOCK`] cells; whole blocks are faster, since their length is known.
+#[inline(always)]
+fn blend_block<L: Lane>(
+    out: &mut [i8],
+    [near, far]: [&[L::Bytes]; 2],
+    weights: [L; 2],
+    finish: impl Finish<L>,
+    again: impl Fn(usize) -> i8,
+) {
+    let mut doubts: Doubts = [0; BLOCK];
+    let mut any = 0;
+    for (((out, doubt), near), far) in out.iter_mut().zip(&mut doubts).zip(near).zip(far) {
+        let near = L::from_bytes(*near);
+        let (value, doubtful) = finish.value(near, L::from_bytes(*far), weights);
+        (*out, *doubt) = (value as i8, doubtful.into());
+        any |= i16::from(doubtful);
+    }
+    if any != 0 {
+        for_each_doubt(&doubts, |at| out[at] = again(at));
     }
 }
 

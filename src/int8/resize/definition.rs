@@ -62,14 +62,14 @@ pub(in crate::int8) type Doubts = [u8; BLOCK];
 /// Calls `again` with the number of each value in doubt.
 #[inline(always)]
 pub(in crate::int8) fn for_each_doubt(doubts: &Doubts, mut again: impl FnMut(usize)) {
+    // Only the lowest bit of a byte is used: the eighths go side by side.
     let mut set = 0u64;
     for (at, eight) in doubts.as_chunks().0.iter().enumerate() {
-        // The product's highest byte has the eight lowest bits side by side.
-        let bits = u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56;
-        set |= bits << (8 * at);
+        set |= u64::from_le_bytes(*eight) << at;
     }
     while set != 0 {
-        again(set.trailing_zeros() as usize);
+        let bit = set.trailing_zeros() as usize;
+        again(bit % 8 * 8 + bit / 8);
         set &= set - 1;
     }
 }
