@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use super::resize::{Arithmetic, Finish, Lane, ResizeLinear, Weights};
+use super::resize::{
+    Arithmetic, BLOCK, Doubts, Finish, Lane, ResizeLinear, Weights, for_each_doubt,
+};
 use super::view::Picture;
 use crate::simd::widest;
 
@@ -169,9 +171,12 @@ impl ResizedArgMax {
                 for start in (0..channels).step_by(STEP) {
                     nth.fill(if start == 0 { [0; 2] } else { NONE.to_ne_bytes() });
                     for index in start..channels.min(start + STEP) {
-                        let at = self.argmax.in_order(index, channels) * width;
+                        let channel = self.argmax.in_order(index, channels);
+                        let at = channel * width;
                         let planes = stretched.map(|row| &row[at..at + width]);
-                        challenge(best, nth, (index - start) as u16, planes, weights, finish);
+                        let again = |x| self.resize.defined(input, row, x, channel);
+                        let number = (index - start) as u16;
+                        challenge(best, nth, number, planes, weights, finish, again);
                     }
                     for (out, nth) in out.iter_mut().zip(&*nth) {
                         let nth = u16::from_ne_bytes(*nth);
@@ -189,7 +194,8 @@ impl ResizedArgMax {
 const STEP: usize = 65_535;
 const NONE: u16 = 65_535;
 
-/// Where a channel, the `number`th, exceeds the best so far, it takes its place.
+/// Where a channel, the `number`th, exceeds the best so far, it takes its place. `again` computes
+/// the channel's value at a place anew.
 #[inline(always)]
 fn challenge<L: Lane>(
     best: &mut [[u8; 2]],
@@ -198,10 +204,49 @@ fn challenge<L: Lane>(
     [near, far]: [&[L::Bytes]; 2],
     weights: [L; 2],
     finish: impl Finish<L>,
+    again: impl Fn(usize) -> i8,
 ) {
-    let holders = best.iter_mut().zip(nth);
-    for (((best, nth), near), far) in holders.zip(near).zip(far) {
-        let value = finish.value(L::from_bytes(*near), L::from_bytes(*far), weights);
+    let (best, best_rest) = best.as_chunks_mut::<BLOCK>();
+    let (nth, nth_rest) = nth.as_chunks_mut::<BLOCK>();
+    let (near, near_rest) = near.as_chunks::<BLOCK>();
+    let (far, far_rest) = far.as_chunks::<BLOCK>();
+    let start = best.len() * BLOCK;
+    let blocks = best.iter_mut().zip(nth).zip(near).zip(far);
+    for (block, (((best, nth), near), far)) in blocks.enumerate() {
+        let again = |at| again(block * BLOCK + at);
+        challenge_block(best, nth, number, [near, far], weights, finish, again);
+    }
+    let again = |at| again(start + at);
+    challenge_block(best_rest, nth_rest, number, [near_rest, far_rest], weights, finish, again);
+}
+
+/// At most [`BLOCK`] places; whole blocks are faster, since their length is known.
+#[inline(always)]
+fn challenge_block<L: Lane>(
+    best: &mut [[u8; 2]],
+    nth: &mut [[u8; 2]],
+    number: u16,
+    [near, far]: [&[L::Bytes]; 2],
+    weights: [L; 2],
+    finish: impl Finish<L>,
+    again: impl Fn(usize) -> i8,
+) {
+    let mut values = [0; BLOCK];
+    let mut doubts: Doubts = [0; BLOCK];
+    let mut any = 0;
+    let cells = values.iter_mut().zip(&mut doubts);
+    for ((((value, doubt), near), far), best) in cells.zip(near).zip(far).zip(&*best) {
+        let near = L::from_bytes(*near);
+        let (nearly, doubtful) = finish.value(near, L::from_bytes(*far), weights);
+        // Where in doubt, the value is one more at most.
+        let matters = doubtful & (nearly >= i16::from_ne_bytes(*best));
+        (*value, *doubt) = (nearly, matters.into());
+        any |= i16::from(matters);
+    }
+    if any != 0 {
+        for_each_doubt(&doubts, |at| values[at] = again(at).into());
+    }
+    for ((best, nth), value) in best.iter_mut().zip(nth).zip(values) {
         let before = i16::from_ne_bytes(*best);
         // Masks, since a store under a condition does not vectorize.
         let wins = u16::from(value > before).wrapping_neg();

@@ -76,9 +76,16 @@ impl Saturate {
     /// the rounding in its range.
     #[inline(always)]
     pub fn apply(self, quanta: f32) -> i8 {
+        self.apply_with_error(quanta).0
+    }
+
+    /// Also how far rounding moved what was in bounds, downwards.
+    #[inline(always)]
+    pub fn apply_with_error(self, quanta: f32) -> (i8, f32) {
         let x = if quanta > self.low { quanta } else { self.low };
         let x = if x < self.high { x } else { self.high };
-        round_half_even(x).wrapping_add(self.zero_point) as i8
+        let whole = round_half_even(x);
+        (whole.wrapping_add(self.zero_point) as i8, x - whole as f32)
     }
 }
 

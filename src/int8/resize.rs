@@ -3,6 +3,10 @@
 //! Source rows are stretched to the output's width once each and kept, two at a time, in the
 //! scratch memory; an output row is the weighted sum of two of them. So the larger the output,
 //! the less the horizontal step counts, and the vertical one runs over contiguous values.
+//!
+//! Bit for bit the answer is that of its [`definition`] in floating point.
+
+mod definition;
 
 use std::ops::Range;
 
@@ -10,6 +14,8 @@ pub use super::coordinates::Tap;
 use super::requantization::{Quantization, Saturate};
 use super::view::{Picture, PictureMut};
 use crate::simd::widest;
+pub(super) use definition::{BLOCK, Doubts, for_each_doubt};
+use definition::{Definition, doubt};
 
 /// Each output value is the weighted sum of four neighbours, requantized.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +23,7 @@ pub struct ResizeLinear {
     rows: Vec<Tap>,
     pub(super) columns: Vec<Tap>,
     pub(super) arithmetic: Arithmetic,
+    definition: Definition,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -47,8 +54,7 @@ pub(super) struct Weights<L> {
 impl ResizeLinear {
     /// A tap for each output row and each output column; their indices are the caller's to keep
     /// inside the pictures that `run` gets. `low` and `high` are the bounds of a fused Relu or
-    /// Clip, else -128 and 127. Before rounding the answer is exact within 1e-4 quanta as long as
-    /// the input's scale is at most twice the output's.
+    /// Clip, else -128 and 127.
     pub fn new(
         rows: Vec<Tap>,
         columns: Vec<Tap>,
@@ -58,18 +64,21 @@ impl ResizeLinear {
         high: i8,
     ) -> Self {
         let ratio = input.per(out);
-        let saturate = Saturate::new(out.zero_point, low, high);
+        let sure = 0.5 - doubt(input, out);
+        // Where nothing is sure, the fast arithmetic says the most.
+        let (least, most) = if sure > 0.0 { (low, high) } else { (127, 127) };
+        let saturate = Saturate::new(out.zero_point, least, most);
         let arithmetic = match (in_units(&rows), in_units(&columns)) {
             (Some((rows, row_bits)), Some((columns, column_bits))) => {
                 let weights = Weights { rows, columns };
                 let bits = row_bits + column_bits;
-                if ratio == 1.0 {
+                if ratio == 1.0 && sure > 0.0 {
                     let finish = Shift::new(bits, input.zero_point, out.zero_point, low, high);
                     Arithmetic::Exact { weights, finish }
                 } else {
                     let multiplier = (ratio / f64::from(1 << bits)) as f32;
                     let constant = (-ratio * f64::from(input.zero_point)) as f32;
-                    let finish = Rescale { multiplier, constant, saturate };
+                    let finish = Rescale { multiplier, constant, saturate, sure };
                     Arithmetic::Rescaled { weights, finish }
                 }
             }
@@ -79,10 +88,11 @@ impl ResizeLinear {
                 let columns = columns.iter().map(|tap| [tap.weight_first, tap.weight_second]);
                 let weights = Weights { rows: rows.collect(), columns: columns.collect() };
                 let constant = (-ratio * f64::from(input.zero_point)) as f32;
-                Arithmetic::Real { weights, finish: RealSum { constant, saturate } }
+                Arithmetic::Real { weights, finish: RealSum { constant, saturate, sure } }
             }
         };
-        ResizeLinear { rows, columns, arithmetic }
+        let definition = Definition::new(input, out, low, high);
+        ResizeLinear { rows, columns, arithmetic, definition }
     }
 
     /// What `run` needs for pictures of so many channels, for each of those that run at once.
@@ -170,18 +180,34 @@ impl ResizeLinear {
             #[inline(always)]
             |row, weights, stretched| {
                 let out_row = &mut out.data[(row - first_row) * out.row_pitch..];
+                let again = |at| self.defined(input, row, at / channels, at % channels);
                 if out.pixel_pitch == channels {
-                    blend(&mut out_row[..out.width * channels], stretched, weights, finish);
+                    blend(&mut out_row[..out.width * channels], stretched, weights, finish, again);
                 } else {
                     for pixel in 0..out.width {
                         let at = pixel * channels;
                         let stretched = stretched.map(|row| &row[at..at + channels]);
                         let out = &mut out_row[pixel * out.pixel_pitch..][..channels];
-                        blend(out, stretched, weights, finish);
+                        blend(out, stretched, weights, finish, |channel| again(at + channel));
                     }
                 }
             },
         );
+    }
+
+    /// The output's value at a place, from its definition.
+    pub(super) fn defined(&self, input: &Picture, row: usize, column: usize, channel: usize) -> i8 {
+        let (row, column) = (&self.rows[row], &self.columns[column]);
+        let corner = |y: u32, x: u32| {
+            input.data[y as usize * input.row_pitch + x as usize * input.pixel_pitch + channel]
+        };
+        let corners = [
+            corner(row.first, column.first),
+            corner(row.first, column.second),
+            corner(row.second, column.first),
+            corner(row.second, column.second),
+        ];
+        self.definition.value(corners, row, column)
     }
 
     /// Calls `write` for each output row with its weights and its two stretched source rows, which
@@ -285,16 +311,17 @@ impl Lane for f32 {
 
 /// From two stretched values and their weights to the output's value.
 pub(super) trait Finish<L>: Copy {
-    /// A byte, as wide as the sums are, which spares the argmax the packing.
-    fn value(self, near: L, far: L, weights: [L; 2]) -> i16;
+    /// A byte, as wide as the sums are, which spares the argmax the packing; and whether it lies
+    /// so near to a rounding tie that the definition has to say.
+    fn value(self, near: L, far: L, weights: [L; 2]) -> (i16, bool);
 }
 
 /// The sum is the answer, 2^bits times.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Shift {
     bits: u32,
-    /// Which sums are odd: the parity that rounding to even sees is of x - zero point.
-    parity: i16,
+    half: i16,
+    /// From the input's to the output's.
     zero_point: i16,
     low: i16,
     high: i16,
@@ -303,18 +330,18 @@ pub(super) struct Shift {
 impl Shift {
     fn new(bits: u32, from: i32, to: i32, low: i8, high: i8) -> Self {
         let zero_point = (to - from) as i16;
-        Shift { bits, parity: (from & 1) as i16, zero_point, low: low.into(), high: high.into() }
+        Shift { bits, half: 1 << (bits - 1), zero_point, low: low.into(), high: high.into() }
     }
 }
 
 impl Finish<i16> for Shift {
     #[inline(always)]
-    fn value(self, near: i16, far: i16, weights: [i16; 2]) -> i16 {
+    fn value(self, near: i16, far: i16, weights: [i16; 2]) -> (i16, bool) {
         let sum = near.wrapping_mul(weights[0]).wrapping_add(far.wrapping_mul(weights[1]));
-        let odd = ((sum >> self.bits) ^ self.parity) & 1;
-        let half = (1 << (self.bits - 1)) - 1;
-        let y = (sum.wrapping_add(half + odd) >> self.bits).wrapping_add(self.zero_point);
-        y.max(self.low).min(self.high)
+        // Less than a half more, so that nothing overflows; ties are in doubt anyway.
+        let y = (sum.wrapping_add(self.half - 1) >> self.bits).wrapping_add(self.zero_point);
+        let fraction = sum & (self.half | (self.half - 1));
+        (y.max(self.low).min(self.high), fraction == self.half)
     }
 }
 
@@ -323,13 +350,16 @@ pub(super) struct Rescale {
     multiplier: f32,
     constant: f32,
     saturate: Saturate,
+    /// How far from an integer a sum rounds to it for sure.
+    sure: f32,
 }
 
 impl Finish<i16> for Rescale {
     #[inline(always)]
-    fn value(self, near: i16, far: i16, weights: [i16; 2]) -> i16 {
+    fn value(self, near: i16, far: i16, weights: [i16; 2]) -> (i16, bool) {
         let sum = near.wrapping_mul(weights[0]).wrapping_add(far.wrapping_mul(weights[1]));
-        self.saturate.apply(f32::from(sum).mul_add(self.multiplier, self.constant)).into()
+        let quanta = f32::from(sum).mul_add(self.multiplier, self.constant);
+        rounded(quanta, self.saturate, self.sure)
     }
 }
 
@@ -338,14 +368,22 @@ impl Finish<i16> for Rescale {
 pub(super) struct RealSum {
     constant: f32,
     saturate: Saturate,
+    /// How far from an integer a sum rounds to it for sure.
+    sure: f32,
 }
 
 impl Finish<f32> for RealSum {
     #[inline(always)]
-    fn value(self, near: f32, far: f32, weights: [f32; 2]) -> i16 {
+    fn value(self, near: f32, far: f32, weights: [f32; 2]) -> (i16, bool) {
         let near = near.mul_add(weights[0], self.constant);
-        self.saturate.apply(far.mul_add(weights[1], near)).into()
+        rounded(far.mul_add(weights[1], near), self.saturate, self.sure)
     }
+}
+
+#[inline(always)]
+fn rounded(quanta: f32, saturate: Saturate, sure: f32) -> (i16, bool) {
+    let (byte, error) = saturate.apply_with_error(quanta);
+    (byte.into(), !(error.abs() < sure))
 }
 
 #[inline(always)]
@@ -355,15 +393,44 @@ fn stretch<L: Lane>(out: &mut [L::Bytes], a: &[i8], b: &[i8], weights: [L; 2]) {
     }
 }
 
+/// `again` computes the value of a cell anew.
 #[inline(always)]
 fn blend<L: Lane>(
     out: &mut [i8],
     [near, far]: [&[L::Bytes]; 2],
     weights: [L; 2],
     finish: impl Finish<L>,
+    again: impl Fn(usize) -> i8,
 ) {
-    for ((out, near), far) in out.iter_mut().zip(near).zip(far) {
-        *out = finish.value(L::from_bytes(*near), L::from_bytes(*far), weights) as i8;
+    let (blocks, rest) = out.as_chunks_mut::<BLOCK>();
+    let (near, near_rest) = near.as_chunks::<BLOCK>();
+    let (far, far_rest) = far.as_chunks::<BLOCK>();
+    let start = blocks.len() * BLOCK;
+    for (block, ((out, near), far)) in blocks.iter_mut().zip(near).zip(far).enumerate() {
+        blend_block(out, [near, far], weights, finish, |at| again(block * BLOCK + at));
+    }
+    blend_block(rest, [near_rest, far_rest], weights, finish, |at| again(start + at));
+}
+
+/// At most [`BLOCK`] cells; whole blocks are faster, since their length is known.
+#[inline(always)]
+fn blend_block<L: Lane>(
+    out: &mut [i8],
+    [near, far]: [&[L::Bytes]; 2],
+    weights: [L; 2],
+    finish: impl Finish<L>,
+    again: impl Fn(usize) -> i8,
+) {
+    let mut doubts: Doubts = [0; BLOCK];
+    let mut any = 0;
+    for (((out, doubt), near), far) in out.iter_mut().zip(&mut doubts).zip(near).zip(far) {
+        let near = L::from_bytes(*near);
+        let (value, doubtful) = finish.value(near, L::from_bytes(*far), weights);
+        (*out, *doubt) = (value as i8, doubtful.into());
+        any |= i16::from(doubtful);
+    }
+    if any != 0 {
+        for_each_doubt(&doubts, |at| out[at] = again(at));
     }
 }
 

@@ -137,6 +137,8 @@ pub(super) fn resize(
     let given =
         given.and_then(|name| lowering.facts.reals(name)).filter(|scales| scales.len() == 4);
     let scales = match given {
+        // A picture that keeps its size is copied.
+        _ if from == to => [1.0; 2],
         Some(scales) => [scales[2], scales[3]],
         None => [to[0] as f32 / from[0] as f32, to[1] as f32 / from[1] as f32],
     };
