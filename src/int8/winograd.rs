@@ -54,10 +54,22 @@ impl Winograd {
 
     /// Whether it is faster than the direct way, as measured, and worth its weights' memory.
     pub fn pays(kernels: Kernels, geometry: &Geometry, columns: usize) -> bool {
-        let channels = geometry.in_channels;
-        let tiles = geometry.out_height.div_ceil(4) * geometry.out_width.div_ceil(4);
-        // Transformed weights are eight times as large and should be read for many tiles.
-        kernels != Kernels::Reference && channels >= 16 && columns >= 16 && tiles >= 32
+        let (tiles_down, tiles_across) =
+            (geometry.out_height.div_ceil(4), geometry.out_width.div_ceil(4));
+        let products = geometry.in_channels * columns;
+        // Transformed weights are eight times as large: they should be read for many tiles. How
+        // many products a transform must save depends on how fast the direct way is.
+        let [least_tiles, least_products] = match kernels {
+            Kernels::Reference => return false,
+            #[cfg(target_arch = "x86_64")]
+            Kernels::Avx2 => [12, 128],
+            #[cfg(target_arch = "x86_64")]
+            Kernels::Avx512 => [32, 512],
+        };
+        tiles_down * tiles_across >= least_tiles
+            && products >= least_products
+            && geometry.in_channels >= 8
+            && columns >= 8
     }
 
     pub fn new(
