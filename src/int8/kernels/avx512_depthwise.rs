@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
+use std::mem::MaybeUninit;
 
 use super::{DepthwiseRow, Requantize, avx512, reference};
 
@@ -50,7 +51,7 @@ unsafe fn block(
             addend: interleaved(requantize.addend.as_ptr().add(channel).cast(), channels)
                 .map(|x| _mm512_castsi512_ps(x)),
         };
-        let mut weights = [[_mm512_setzero_si512(); 2]; PAIRS];
+        let mut weights = [const { MaybeUninit::<[__m512i; 2]>::uninit() }; PAIRS];
         let load = |tap: usize| {
             let weights = row.weights.as_ptr().wrapping_add(tap * row.channels + channel);
             _mm512_maskz_loadu_epi16(if tap < row.taps.len() { channels } else { 0 }, weights)
@@ -58,9 +59,12 @@ unsafe fn block(
         let pairs = row.taps.len().div_ceil(2);
         for (pair, weights) in weights[..pairs].iter_mut().enumerate() {
             let (first, second) = (load(2 * pair), load(2 * pair + 1));
-            *weights = [_mm512_unpacklo_epi16(first, second), _mm512_unpackhi_epi16(first, second)];
+            weights.write([
+                _mm512_unpacklo_epi16(first, second),
+                _mm512_unpackhi_epi16(first, second),
+            ]);
         }
-        let weights = &weights[..pairs];
+        let weights = weights[..pairs].assume_init_ref();
         let mut pixel = 0;
         while pixel + PIXELS <= row.pixels {
             pixels::<PIXELS>(row, weights, &lanes, requantize, out, pixel_pitch, channel, pixel);
