@@ -23,11 +23,13 @@ mod detection;
 mod reference;
 mod scratch;
 #[cfg(target_arch = "x86_64")]
+mod store;
+#[cfg(target_arch = "x86_64")]
 mod tile;
 mod winograd;
 
 pub use detection::UnknownKernels;
-pub use scratch::{SLACK, split};
+pub use scratch::{SLACK, split, unsigned};
 pub use winograd::{InputTiles, OutputTiles, TILES};
 
 use super::requantization::Requantize;

@@ -239,8 +239,9 @@ pub unsafe fn output<V: Longs>(
                 V::store_four(y[2], scale, requantize, out.add(2 * row_pitch), pixel_pitch);
                 V::store_four(y[3], scale, requantize, out.add(3 * row_pitch), pixel_pitch);
             } else {
-                let y = y;
-                for (i, sums) in y[..tiles.rows].iter().enumerate() {
+                // Only the copy needs an address.
+                let copy = y;
+                for (i, sums) in copy[..tiles.rows].iter().enumerate() {
                     for (x, sums) in sums[..pixels].iter().enumerate() {
                         let out = out.add(i * row_pitch + x * pixel_pitch);
                         sums.store_bytes(scale, requantize, out, valid);
