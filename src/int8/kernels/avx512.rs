@@ -30,7 +30,7 @@ pub fn dense(row: &Row, columns: &Columns, store: &mut Store) {
         // SAFETY: checked above.
         unsafe {
             match columns.count - column {
-                17.. => {
+                25.. => {
                     dense_strip::<Wide<Unsigned>, 2>(row, columns, store, column);
                     column += 16;
                 }
