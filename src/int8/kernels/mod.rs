@@ -18,6 +18,8 @@ mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod avx512_depthwise;
 #[cfg(target_arch = "x86_64")]
+mod avx512_depthwise3;
+#[cfg(target_arch = "x86_64")]
 mod avx512_winograd;
 mod detection;
 mod reference;
