@@ -18,16 +18,20 @@ mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod avx512_depthwise;
 #[cfg(target_arch = "x86_64")]
+mod avx512_depthwise3;
+#[cfg(target_arch = "x86_64")]
 mod avx512_winograd;
 mod detection;
 mod reference;
 mod scratch;
 #[cfg(target_arch = "x86_64")]
+mod store;
+#[cfg(target_arch = "x86_64")]
 mod tile;
 mod winograd;
 
 pub use detection::UnknownKernels;
-pub use scratch::{SLACK, split};
+pub use scratch::{SLACK, split, unsigned};
 pub use winograd::{InputTiles, OutputTiles, TILES};
 
 use super::requantization::Requantize;
@@ -152,6 +156,12 @@ pub struct ProductsFormat {
     pub group: usize,
     /// Columns worth computing side by side, a multiple of 8.
     pub block: usize,
+    /// Winograd's algorithm pays from so many tiles on: transformed weights are eight times as
+    /// large, and should be read for many.
+    pub least_tiles: usize,
+    /// And from so many products a pixel on (input times output channels), which depends on how
+    /// fast the set's direct way is.
+    pub least_products: usize,
 }
 
 /// Small matrix products, `tiles` rows of `depth` elements times `columns` columns at each of
@@ -183,11 +193,11 @@ impl Kernels {
 
     pub fn products_format(self) -> ProductsFormat {
         match self {
-            Kernels::Reference => reference::PRODUCTS_FORMAT,
             #[cfg(target_arch = "x86_64")]
             Kernels::Avx2 => avx2::PRODUCTS_FORMAT,
             #[cfg(target_arch = "x86_64")]
             Kernels::Avx512 => avx512::PRODUCTS_FORMAT,
+            _ => reference::PRODUCTS_FORMAT,
         }
     }
 
@@ -223,11 +233,11 @@ impl Kernels {
     /// Small matrix products with wrapping sums, to `[position][tile][column]`.
     pub fn products(self, products: &Products, out: &mut [i32]) {
         match self {
-            Kernels::Reference => reference::products(products, out),
             #[cfg(target_arch = "x86_64")]
             Kernels::Avx2 => avx2::products(products, out),
             #[cfg(target_arch = "x86_64")]
             Kernels::Avx512 => avx512::products(products, out),
+            _ => reference::products(products, out),
         }
     }
 
