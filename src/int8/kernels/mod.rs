@@ -7,11 +7,17 @@
 //! elements (one a kernel row; one a tap when dilated), so every dense convolution, whatever its
 //! kernel, stride or dilation, is the same product: panel runs times packed columns.
 
+#[cfg(target_arch = "aarch64")]
+mod arm;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod detection;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+#[cfg(target_arch = "aarch64")]
+mod neon_dotprod;
 mod reference;
 mod scratch;
 #[cfg(target_arch = "x86_64")]
@@ -30,6 +36,10 @@ pub enum Kernels {
     Avx2,
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    #[cfg(target_arch = "aarch64")]
+    Neon,
+    #[cfg(target_arch = "aarch64")]
+    Dotprod,
 }
 
 /// What an element of a panel is, for an activation x (i8) with its zero point.
@@ -77,6 +87,9 @@ pub struct Columns {
     /// The weights of a column may span nine bits (u8 with a zero point). Byte weights then hold
     /// `weight - shift`, and each sum gets `shift * (sum of x - zero point over the window)`.
     pub shift: Option<Vec<i32>>,
+    /// No two byte weights half a group apart are both -128: the sum of their products with any
+    /// two bytes fits 16 bits.
+    pub pairs_fit: bool,
 }
 
 /// One row of output pixels.
@@ -166,6 +179,10 @@ impl Kernels {
             Kernels::Avx2 => avx2::FORMAT,
             #[cfg(target_arch = "x86_64")]
             Kernels::Avx512 => avx512::FORMAT,
+            #[cfg(target_arch = "aarch64")]
+            Kernels::Neon => neon::FORMAT,
+            #[cfg(target_arch = "aarch64")]
+            Kernels::Dotprod => neon_dotprod::FORMAT,
         }
     }
 
@@ -176,6 +193,10 @@ impl Kernels {
             Kernels::Avx2 => avx2::PRODUCTS_FORMAT,
             #[cfg(target_arch = "x86_64")]
             Kernels::Avx512 => avx512::PRODUCTS_FORMAT,
+            #[cfg(target_arch = "aarch64")]
+            Kernels::Neon => arm::PRODUCTS_FORMAT,
+            #[cfg(target_arch = "aarch64")]
+            Kernels::Dotprod => arm::PRODUCTS_FORMAT,
         }
     }
 
@@ -187,6 +208,10 @@ impl Kernels {
             Kernels::Avx2 => avx2::dense(row, columns, store),
             #[cfg(target_arch = "x86_64")]
             Kernels::Avx512 => avx512::dense(row, columns, store),
+            #[cfg(target_arch = "aarch64")]
+            Kernels::Neon => neon::dense(row, columns, store),
+            #[cfg(target_arch = "aarch64")]
+            Kernels::Dotprod => neon_dotprod::dense(row, columns, store),
         }
     }
 
@@ -205,6 +230,10 @@ impl Kernels {
             Kernels::Avx2 => avx2::depthwise(row, requantize, out, pixel_pitch),
             #[cfg(target_arch = "x86_64")]
             Kernels::Avx512 => avx512::depthwise(row, requantize, out, pixel_pitch),
+            #[cfg(target_arch = "aarch64")]
+            Kernels::Neon => arm::depthwise(row, requantize, out, pixel_pitch),
+            #[cfg(target_arch = "aarch64")]
+            Kernels::Dotprod => arm::depthwise(row, requantize, out, pixel_pitch),
         }
     }
 
@@ -216,6 +245,10 @@ impl Kernels {
             Kernels::Avx2 => avx2::products(products, out),
             #[cfg(target_arch = "x86_64")]
             Kernels::Avx512 => avx512::products(products, out),
+            #[cfg(target_arch = "aarch64")]
+            Kernels::Neon => arm::products(products, out),
+            #[cfg(target_arch = "aarch64")]
+            Kernels::Dotprod => arm::products(products, out),
         }
     }
 
