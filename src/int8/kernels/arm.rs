@@ -38,8 +38,8 @@ impl<const V: usize> Scales<V> {
 
     /// The multiply-add is fused and FCVTNS rounds ties to even. Narrowing saturates before the
     /// zero point is added: what that changes lies far outside of a byte on the same side.
-    #[inline(always)]
-    fn bytes(&self, sums: [int32x4_t; 4], vector: impl Fn(usize) -> usize) -> int8x16_t {
+    /// `vector` says which of the V scales the four vectors of sums.
+    pub fn bytes(&self, sums: [int32x4_t; 4], vector: impl Fn(usize) -> usize) -> int8x16_t {
         // SAFETY: NEON is always there.
         unsafe {
             let quanta = |i: usize| {
@@ -56,22 +56,6 @@ impl<const V: usize> Scales<V> {
     }
 }
 
-impl Scales<4> {
-    /// Sixteen columns of one pixel.
-    #[inline(always)]
-    pub fn columns(&self, sums: [int32x4_t; 4]) -> int8x16_t {
-        self.bytes(sums, |i| i)
-    }
-}
-
-impl Scales<1> {
-    /// Four columns of four pixels.
-    #[inline(always)]
-    pub fn pixels(&self, sums: [int32x4_t; 4]) -> int8x16_t {
-        self.bytes(sums, |_| 0)
-    }
-}
-
 fn floats<const V: usize>(values: &[f32], from: usize) -> [float32x4_t; V] {
     from_fn(|v| {
         let mut four = [0.0; 4];
@@ -83,73 +67,158 @@ fn floats<const V: usize>(values: &[f32], from: usize) -> [float32x4_t; V] {
     })
 }
 
-/// Where a block of `size` columns from `first` on goes in a pixel's output.
-pub struct Target<'a> {
-    segments: &'a [Segment],
-    first: usize,
-    size: usize,
-    /// Its offset, if it goes there in one piece.
-    pub whole: Option<usize>,
-    /// The offsets of its fours, if each goes there in one piece.
-    pub fours: Option<[usize; 4]>,
+/// The pixels of the tile of P that begins at `pixel`: the last tile moves back into the row, and
+/// in a row of less than P the last pixel is computed again.
+#[inline(always)]
+pub fn pixels_of_tile<const P: usize>(pixels: usize, pixel: usize) -> [usize; P] {
+    let first = pixel.min(pixels.saturating_sub(P));
+    from_fn(|p| (first + p).min(pixels - 1))
 }
 
-impl<'a> Target<'a> {
-    pub fn new(segments: &'a [Segment], first: usize, size: usize) -> Self {
-        let piece = |first: usize, size: usize| {
-            let reaches = |segment: &&Segment| {
+/// Where a block of `4 * V` columns goes in a pixel's output.
+pub struct Target<'a, const V: usize> {
+    segments: &'a [Segment],
+    first: usize,
+    way: Way<V>,
+}
+
+enum Way<const V: usize> {
+    /// To one offset.
+    Whole(usize),
+    /// Each four to its own, if it is there at all.
+    Fours([Option<usize>; V]),
+    Scattered,
+}
+
+impl<'a, const V: usize> Target<'a, V> {
+    /// That of the columns from `first` on.
+    pub fn new(segments: &'a [Segment], first: usize) -> Self {
+        let owners = |first: usize, size: usize| {
+            segments.iter().filter(move |segment| {
                 segment.column < first + size && first < segment.column + segment.columns
+            })
+        };
+        let piece = |first: usize, size: usize| {
+            let (Some(owner), None) = (owners(first, size).next(), owners(first, size).nth(1))
+            else {
+                return None;
             };
-            let mut owners = segments.iter().filter(reaches);
-            let (Some(owner), None) = (owners.next(), owners.next()) else { return None };
             let inside = owner.column <= first && first + size <= owner.column + owner.columns;
             inside.then(|| owner.offset + first - owner.column)
         };
-        let fours: [_; 4] = from_fn(|v| piece(first + 4 * v, 4));
-        let fours = fours.iter().all(Option::is_some).then(|| fours.map(Option::unwrap_or_default));
-        Target { segments, first, size, whole: piece(first, size), fours }
+        let four = |v: usize| first + 4 * v;
+        let way = if let Some(offset) = piece(first, 4 * V) {
+            Way::Whole(offset)
+        } else if (0..V).all(|v| piece(four(v), 4).is_some() || owners(four(v), 4).count() == 0) {
+            Way::Fours(from_fn(|v| piece(four(v), 4)))
+        } else {
+            Way::Scattered
+        };
+        Target { segments, first, way }
     }
 
-    /// The way of a block in pieces.
-    pub fn scatter(&self, bytes: &[i8], out: &mut [i8]) {
-        for segment in self.segments {
-            let from = segment.column.max(self.first);
-            let to = (segment.column + segment.columns).min(self.first + self.size);
-            for column in from..to {
-                out[segment.offset + column - segment.column] = bytes[column - self.first];
+    /// The way of a block in pieces: `bytes` are its columns.
+    ///
+    /// # Safety
+    /// All segments of the pixel that begins at `out` may be written.
+    #[inline(never)]
+    unsafe fn scatter(&self, bytes: &[i8], out: *mut i8) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if let Way::Fours(offsets) = &self.way {
+                for (four, offset) in bytes.as_chunks::<4>().0.iter().zip(offsets) {
+                    if let Some(offset) = offset {
+                        out.add(*offset).cast::<[i8; 4]>().write_unaligned(*four);
+                    }
+                }
+                return;
+            }
+            for segment in self.segments {
+                let from = segment.column.max(self.first);
+                let to = (segment.column + segment.columns).min(self.first + 4 * V);
+                for column in from..to {
+                    let offset = segment.offset + column - segment.column;
+                    out.add(offset).write(bytes[column - self.first]);
+                }
             }
         }
     }
 }
 
-/// Stores the four fours of `bytes`. Safe if each may be written.
-#[inline(always)]
-pub unsafe fn store_fours(bytes: int8x16_t, at: [*mut i8; 4]) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let words = vreinterpretq_s32_s8(bytes);
-        at[0].cast::<i32>().write_unaligned(vgetq_lane_s32::<0>(words));
-        at[1].cast::<i32>().write_unaligned(vgetq_lane_s32::<1>(words));
-        at[2].cast::<i32>().write_unaligned(vgetq_lane_s32::<2>(words));
-        at[3].cast::<i32>().write_unaligned(vgetq_lane_s32::<3>(words));
+impl Target<'_, 4> {
+    /// Sixteen columns of a pixel.
+    ///
+    /// # Safety
+    /// All segments of the pixel that begins at `out` may be written.
+    #[inline(always)]
+    pub unsafe fn store(&self, bytes: int8x16_t, out: *mut i8) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if let Way::Whole(offset) = self.way {
+                vst1q_s8(out.add(offset), bytes);
+            } else {
+                self.scatter(&array(bytes), out);
+            }
+        }
     }
 }
 
-/// What a shift of the weights adds to the sums of some columns at some pixels.
+impl Target<'_, 2> {
+    /// Eight columns of two pixels.
+    ///
+    /// # Safety
+    /// All segments of the pixels that begin at `out` may be written.
+    #[inline(always)]
+    pub unsafe fn store(&self, bytes: int8x16_t, out: [*mut i8; 2]) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if let Way::Whole(offset) = self.way {
+                vst1_s8(out[0].add(offset), vget_low_s8(bytes));
+                vst1_s8(out[1].add(offset), vget_high_s8(bytes));
+            } else {
+                let bytes = array(bytes);
+                self.scatter(&bytes[..8], out[0]);
+                self.scatter(&bytes[8..], out[1]);
+            }
+        }
+    }
+}
+
+fn array(bytes: int8x16_t) -> [i8; 16] {
+    let mut array = [0; 16];
+    // SAFETY: the array takes what is stored.
+    unsafe { vst1q_s8(array.as_mut_ptr(), bytes) };
+    array
+}
+
+/// As many of a pixel's sums as `out` takes.
+#[inline(always)]
+pub fn store_sums<const V: usize>(sums: [int32x4_t; V], out: &mut [i32]) {
+    for (out, sums) in out.chunks_mut(4).zip(sums) {
+        let mut four = [0; 4];
+        // SAFETY: `four` takes what is stored.
+        unsafe { vst1q_s32(four.as_mut_ptr(), sums) };
+        out.copy_from_slice(&four[..out.len()]);
+    }
+}
+
+/// What a shift of the weights adds to the sums of the columns from `first` on.
 #[inline(always)]
 pub fn add_shift<const P: usize, const V: usize>(
     sums: &mut [[int32x4_t; V]; P],
     row: &Row,
     columns: &Columns,
-    column: usize,
-    pixel: usize,
+    first: usize,
+    pixels: [usize; P],
 ) {
     let (Some(shift), Some(windows)) = (&columns.shift, row.window_sums) else { return };
-    let shift = &shift[column..][..4 * V];
-    for (sums, window) in sums.iter_mut().zip(&windows[pixel..]) {
-        for (sums, shift) in sums.iter_mut().zip(shift.as_chunks::<4>().0) {
-            // SAFETY: the array holds what is loaded.
-            *sums = unsafe { vmlaq_n_s32(*sums, vld1q_s32(shift.as_ptr()), *window) };
+    let shift = &shift[first..][..4 * V];
+    for (sums, pixel) in sums.iter_mut().zip(pixels) {
+        for (v, sums) in sums.iter_mut().enumerate() {
+            // SAFETY: the slice holds what is loaded.
+            let shift = unsafe { vld1q_s32(shift[4 * v..][..4].as_ptr()) };
+            // SAFETY: NEON is always there.
+            *sums = unsafe { vmlaq_n_s32(*sums, shift, windows[pixel]) };
         }
     }
 }

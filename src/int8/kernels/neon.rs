@@ -1,135 +1,234 @@
 //! Cortex-A53, A72: SMULL and SMLAL2 make sixteen products of bytes, SADALP adds them to four
-//! sums: 5.3 products an instruction, where 16-bit SMLAL has 4. Four columns times four pixels,
+//! sums: 5.3 products an instruction, where 16-bit SMLAL has 4. Eight columns times two pixels,
 //! each with four partial sums.
 #![allow(unsafe_code)]
 
-use std::arch::aarch64::*;
+use std::arch::{aarch64::*, asm};
 
-use super::arm::{Scales, Target, add_shift, store_fours};
+use super::arm::{Scales, Target, add_shift, pixels_of_tile, store_sums};
 use super::{Columns, Element, Format, Row, Store, Weights};
 
-pub const FORMAT: Format = Format { element: Element::Signed, group: 16, block: 4 };
+pub const FORMAT: Format = Format { element: Element::Signed, group: 16, block: 8 };
 
 pub fn dense(row: &Row, columns: &Columns, store: &mut Store) {
     columns.check(row, store, FORMAT);
+    if columns.pairs_fit {
+        blocks::<true>(row, columns, store);
+    } else {
+        blocks::<false>(row, columns, store);
+    }
+}
+
+/// The sizes are checked.
+fn blocks<const PAIRS: bool>(row: &Row, columns: &Columns, store: &mut Store) {
     for first in (0..columns.count).step_by(FORMAT.block) {
-        let count = (columns.count - first).min(FORMAT.block);
         match store {
             Store::Bytes { requantize, out, pixel_pitch, segments } => {
-                let scales = Scales::<1>::new(requantize, first);
-                let target = Target::new(segments, first, FORMAT.block);
-                let put = |pixel: usize, pixels: usize, sums: [int32x4_t; 4]| {
-                    let bytes = scales.pixels(sums);
-                    let out = &mut out[pixel * *pixel_pitch..];
-                    if let (4, Some(offset)) = (pixels, target.whole) {
-                        let mut at = |p| out.as_mut_ptr().wrapping_add(p * *pixel_pitch + offset);
-                        // SAFETY: the check saw that the segment lies in `out` at each pixel.
-                        unsafe { store_fours(bytes, [at(0), at(1), at(2), at(3)]) };
-                    } else {
-                        let mut array = [0; 16];
-                        // SAFETY: the array takes what is stored.
-                        unsafe { vst1q_s8(array.as_mut_ptr(), bytes) };
-                        for (p, bytes) in array.chunks_exact(4).enumerate().take(pixels) {
-                            target.scatter(bytes, &mut out[p * *pixel_pitch..]);
-                        }
+                let scales = Scales::<2>::new(requantize, first);
+                let target = Target::<2>::new(segments, first);
+                for pixel in (0..row.pixels).step_by(2) {
+                    let pixels = pixels_of_tile(row.pixels, pixel);
+                    // SAFETY: the sizes are checked.
+                    let [a, b] = unsafe { tile::<PAIRS>(row, columns, first, pixels) };
+                    let bytes = scales.bytes([a[0], a[1], b[0], b[1]], |v| v % 2);
+                    // SAFETY: the check saw that all segments of the pixels lie in `out`.
+                    unsafe {
+                        let out = pixels.map(|p| out.as_mut_ptr().add(p * *pixel_pitch));
+                        target.store(bytes, out);
                     }
-                };
-                // SAFETY: the sizes are checked.
-                unsafe { pixels(row, columns, first, put) };
+                }
             }
             Store::Sums { out, pixel_pitch } => {
-                let put = |pixel: usize, pixels: usize, sums: [int32x4_t; 4]| {
-                    for (p, sums) in sums.into_iter().enumerate().take(pixels) {
-                        let mut four = [0; 4];
-                        // SAFETY: `four` takes what is stored.
-                        unsafe { vst1q_s32(four.as_mut_ptr(), sums) };
-                        let at = (pixel + p) * *pixel_pitch + first;
-                        out[at..][..count].copy_from_slice(&four[..count]);
+                let count = (columns.count - first).min(FORMAT.block);
+                for pixel in (0..row.pixels).step_by(2) {
+                    let pixels = pixels_of_tile(row.pixels, pixel);
+                    // SAFETY: the sizes are checked.
+                    let tile = unsafe { tile::<PAIRS>(row, columns, first, pixels) };
+                    for (pixel, sums) in pixels.into_iter().zip(tile) {
+                        store_sums(sums, &mut out[pixel * *pixel_pitch + first..][..count]);
                     }
-                };
-                // SAFETY: the sizes are checked.
-                unsafe { pixels(row, columns, first, put) };
-            }
-        }
-    }
-}
-
-/// All pixels of one block of columns, the last four again where their number is no multiple.
-#[inline(always)]
-unsafe fn pixels(
-    row: &Row,
-    columns: &Columns,
-    first: usize,
-    mut put: impl FnMut(usize, usize, [int32x4_t; 4]),
-) {
-    // SAFETY: the caller has checked the sizes.
-    unsafe {
-        if row.pixels < 4 {
-            for pixel in 0..row.pixels {
-                let [sums] = tile::<1, false>(row, columns, first, pixel);
-                put(pixel, 1, [sums; 4]);
-            }
-        } else if columns.pairs_fit {
-            for pixel in (0..row.pixels).step_by(4) {
-                let pixel = pixel.min(row.pixels - 4);
-                put(pixel, 4, tile::<4, true>(row, columns, first, pixel));
-            }
-        } else {
-            for pixel in (0..row.pixels).step_by(4) {
-                let pixel = pixel.min(row.pixels - 4);
-                put(pixel, 4, tile::<4, false>(row, columns, first, pixel));
-            }
-        }
-    }
-}
-
-/// The sums of four columns at P pixels; PAIRS if the columns' `pairs_fit`.
-#[inline(always)]
-unsafe fn tile<const P: usize, const PAIRS: bool>(
-    row: &Row,
-    columns: &Columns,
-    first: usize,
-    pixel: usize,
-) -> [int32x4_t; P] {
-    let Weights::Bytes(weights) = &columns.weights else { unreachable!("checked") };
-    // SAFETY: the caller has checked the sizes.
-    unsafe {
-        let mut parts = [[vdupq_n_s32(0); 4]; P];
-        let mut weights = weights.as_ptr().add(first * columns.depth);
-        let window = row.panel.as_ptr().add(pixel * row.pixel_stride).cast::<i8>();
-        for run in row.runs {
-            let mut at = window.add(*run);
-            let end = at.add(row.run);
-            while at < end {
-                let w = vld1q_s8_x4(weights);
-                for (p, parts) in parts.iter_mut().enumerate() {
-                    let x = vld1q_s8(at.add(p * row.pixel_stride));
-                    parts[0] = add_products::<PAIRS>(parts[0], w.0, x);
-                    parts[1] = add_products::<PAIRS>(parts[1], w.1, x);
-                    parts[2] = add_products::<PAIRS>(parts[2], w.2, x);
-                    parts[3] = add_products::<PAIRS>(parts[3], w.3, x);
                 }
-                weights = weights.add(64);
-                at = at.add(16);
             }
         }
-        let start = vld1q_s32(columns.start.as_ptr().add(first));
-        let mut sums = parts
-            .map(|[a, b, c, d]| [vaddq_s32(vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d)), start)]);
-        add_shift(&mut sums, row, columns, first, pixel);
-        sums.map(|[sums]| sums)
     }
 }
 
+/// Sixteen bytes of two pixels times eight columns, added to the partial sums by SADALP, or made
+/// those by SADDLP. Four independent products follow each other: the A53 waits for what it needs.
+macro_rules! products {
+    ($pairs:tt, $add:literal) => {
+        concat!(
+            "ldr {x0:q}, [{p0}], #16\n",
+            "ldr {x1:q}, [{p1}], #16\n",
+            "ld1 {{v0.16b-v3.16b}}, [{weights}], #64\n",
+            products!($pairs, $add, "x0", "s0", "s1", "s2", "s3"),
+            products!($pairs, $add, "x1", "s8", "s9", "s10", "s11"),
+            "ld1 {{v0.16b-v3.16b}}, [{weights}], #64\n",
+            products!($pairs, $add, "x0", "s4", "s5", "s6", "s7"),
+            products!($pairs, $add, "x1", "s12", "s13", "s14", "s15"),
+        )
+    };
+    (true, $add:literal, $x:literal, $a:literal, $b:literal, $c:literal, $d:literal) => {
+        concat!(
+            products!("smull", "8b", $x),
+            products!("smlal2", "16b", $x),
+            products!($add, $a, $b, $c, $d),
+        )
+    };
+    (false, $add:literal, $x:literal, $a:literal, $b:literal, $c:literal, $d:literal) => {
+        concat!(
+            products!("smull", "8b", $x),
+            products!($add, $a, $b, $c, $d),
+            products!("smull2", "16b", $x),
+            products!("sadalp", $a, $b, $c, $d),
+        )
+    };
+    ($multiply:literal, $bytes:literal, $x:literal) => {
+        concat!(
+            $multiply,
+            " v4.8h, v0.",
+            $bytes,
+            ", {",
+            $x,
+            ":v}.",
+            $bytes,
+            "\n",
+            $multiply,
+            " v5.8h, v1.",
+            $bytes,
+            ", {",
+            $x,
+            ":v}.",
+            $bytes,
+            "\n",
+            $multiply,
+            " v6.8h, v2.",
+            $bytes,
+            ", {",
+            $x,
+            ":v}.",
+            $bytes,
+            "\n",
+            $multiply,
+            " v7.8h, v3.",
+            $bytes,
+            ", {",
+            $x,
+            ":v}.",
+            $bytes,
+            "\n",
+        )
+    };
+    ($add:literal, $a:literal, $b:literal, $c:literal, $d:literal) => {
+        concat!(
+            $add,
+            " {",
+            $a,
+            ":v}.4s, v4.8h\n",
+            $add,
+            " {",
+            $b,
+            ":v}.4s, v5.8h\n",
+            $add,
+            " {",
+            $c,
+            ":v}.4s, v6.8h\n",
+            $add,
+            " {",
+            $d,
+            ":v}.4s, v7.8h\n",
+        )
+    };
+}
+
+/// The sums of eight columns at two pixels. PAIRS if the columns' `pairs_fit`.
+///
+/// # Safety
+/// The sizes are checked.
 #[inline(always)]
-fn add_products<const PAIRS: bool>(sums: int32x4_t, w: int8x16_t, x: int8x16_t) -> int32x4_t {
-    // SAFETY: NEON is always there.
+unsafe fn tile<const PAIRS: bool>(
+    row: &Row,
+    columns: &Columns,
+    first: usize,
+    pixels: [usize; 2],
+) -> [[int32x4_t; 2]; 2] {
+    let Weights::Bytes(weights) = &columns.weights else { unreachable!("checked") };
+    // SAFETY: the loops read `depth` elements of each pixel and of eight columns, which the
+    // caller has checked, and the assembly writes no memory.
     unsafe {
-        let low = vmull_s8(vget_low_s8(w), vget_low_s8(x));
-        if PAIRS {
-            vpadalq_s16(sums, vmlal_high_s8(low, w, x))
-        } else {
-            vpadalq_s16(vpadalq_s16(sums, low), vmull_high_s8(w, x))
+        let mut s = [vdupq_n_s32(0); 16];
+        let mut weights = weights.as_ptr().add(first * columns.depth);
+        let windows = pixels.map(|pixel| row.panel.as_ptr().add(pixel * row.pixel_stride));
+        let count = row.run / FORMAT.group;
+        macro_rules! sum {
+            ($run:expr, $access:ident, $($template:expr),*) => {{
+                let [p0, p1] = windows.map(|window| window.add($run));
+                asm!(
+                    $($template,)*
+                    count = inout(reg) count => _,
+                    weights = inout(reg) weights,
+                    p0 = inout(reg) p0 => _,
+                    p1 = inout(reg) p1 => _,
+                    x0 = out(vreg) _,
+                    x1 = out(vreg) _,
+                    s0 = $access(vreg) s[0],
+                    s1 = $access(vreg) s[1],
+                    s2 = $access(vreg) s[2],
+                    s3 = $access(vreg) s[3],
+                    s4 = $access(vreg) s[4],
+                    s5 = $access(vreg) s[5],
+                    s6 = $access(vreg) s[6],
+                    s7 = $access(vreg) s[7],
+                    s8 = $access(vreg) s[8],
+                    s9 = $access(vreg) s[9],
+                    s10 = $access(vreg) s[10],
+                    s11 = $access(vreg) s[11],
+                    s12 = $access(vreg) s[12],
+                    s13 = $access(vreg) s[13],
+                    s14 = $access(vreg) s[14],
+                    s15 = $access(vreg) s[15],
+                    out("v0") _, out("v1") _, out("v2") _, out("v3") _,
+                    out("v4") _, out("v5") _, out("v6") _, out("v7") _,
+                    options(readonly, nostack),
+                );
+            }};
         }
+        macro_rules! sum_all {
+            ($pairs:tt) => {{
+                sum!(
+                    row.runs[0],
+                    out,
+                    products!($pairs, "saddlp"),
+                    "subs {count:w}, {count:w}, #1",
+                    "b.eq 3f",
+                    "2:",
+                    products!($pairs, "sadalp"),
+                    "subs {count:w}, {count:w}, #1",
+                    "b.ne 2b",
+                    "3:"
+                );
+                for run in &row.runs[1..] {
+                    sum!(
+                        *run,
+                        inout,
+                        "2:",
+                        products!($pairs, "sadalp"),
+                        "subs {count:w}, {count:w}, #1",
+                        "b.ne 2b"
+                    );
+                }
+            }};
+        }
+        if count > 0 && !row.runs.is_empty() {
+            if PAIRS { sum_all!(true) } else { sum_all!(false) }
+        }
+        let start = columns.start.as_ptr().add(first);
+        let four = |i: usize| {
+            let pairs = [vpaddq_s32(s[i], s[i + 1]), vpaddq_s32(s[i + 2], s[i + 3])];
+            vaddq_s32(vpaddq_s32(pairs[0], pairs[1]), vld1q_s32(start.add(i % 8)))
+        };
+        let mut sums = [[four(0), four(4)], [four(8), four(12)]];
+        add_shift(&mut sums, row, columns, first, pixels);
+        sums
     }
 }

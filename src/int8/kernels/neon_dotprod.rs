@@ -5,7 +5,7 @@
 use std::arch::{aarch64::*, asm};
 use std::array::from_fn;
 
-use super::arm::{Scales, Target, add_shift, store_fours};
+use super::arm::{Scales, Target, add_shift, pixels_of_tile, store_sums};
 use super::{Columns, Element, Format, Row, Store, Weights};
 
 pub const FORMAT: Format = Format { element: Element::Signed, group: 4, block: 16 };
@@ -16,157 +16,164 @@ pub fn available() -> bool {
 
 pub fn dense(row: &Row, columns: &Columns, store: &mut Store) {
     columns.check(row, store, FORMAT);
-    // SAFETY: the sizes are checked, and this set is only made where `available`.
-    unsafe { blocks(row, columns, store) }
-}
-
-#[target_feature(enable = "dotprod")]
-unsafe fn blocks(row: &Row, columns: &Columns, store: &mut Store) {
     for first in (0..columns.count).step_by(FORMAT.block) {
         match store {
             Store::Bytes { requantize, out, pixel_pitch, segments } => {
                 let scales = Scales::<4>::new(requantize, first);
-                let target = Target::new(segments, first, FORMAT.block);
-                let put = |pixel: usize, sums: [int32x4_t; 4]| {
-                    let bytes = scales.columns(sums);
-                    let out = &mut out[pixel * *pixel_pitch..];
-                    if let Some(offset) = target.whole {
-                        // SAFETY: the check saw that the segment lies in `out`.
-                        unsafe { vst1q_s8(out.as_mut_ptr().add(offset), bytes) };
-                    } else if let Some(offsets) = target.fours {
-                        let at = offsets.map(|offset| out.as_mut_ptr().wrapping_add(offset));
-                        // SAFETY: as above.
-                        unsafe { store_fours(bytes, at) };
-                    } else {
-                        target.scatter(&array(bytes), out);
+                let target = Target::<4>::new(segments, first);
+                for pixel in (0..row.pixels).step_by(4) {
+                    let pixels = pixels_of_tile(row.pixels, pixel);
+                    // SAFETY: the sizes are checked, and this set is only chosen where
+                    // `available`.
+                    let tile = unsafe { tile(row, columns, first, pixels) };
+                    for (pixel, sums) in pixels.into_iter().zip(tile) {
+                        // SAFETY: the check saw that all segments of the pixel lie in `out`.
+                        unsafe {
+                            let out = out.as_mut_ptr().add(pixel * *pixel_pitch);
+                            target.store(scales.bytes(sums, |v| v), out);
+                        }
                     }
-                };
-                // SAFETY: the caller has checked the sizes.
-                unsafe { pixels(row, columns, first, put) };
+                }
             }
             Store::Sums { out, pixel_pitch } => {
                 let count = (columns.count - first).min(FORMAT.block);
-                let put = |pixel: usize, sums: [int32x4_t; 4]| {
-                    let out = &mut out[pixel * *pixel_pitch + first..][..count];
-                    for (out, sums) in out.chunks_mut(4).zip(sums) {
-                        let mut four = [0; 4];
-                        // SAFETY: `four` takes what is stored.
-                        unsafe { vst1q_s32(four.as_mut_ptr(), sums) };
-                        out.copy_from_slice(&four[..out.len()]);
+                for pixel in (0..row.pixels).step_by(4) {
+                    let pixels = pixels_of_tile(row.pixels, pixel);
+                    // SAFETY: as above.
+                    let tile = unsafe { tile(row, columns, first, pixels) };
+                    for (pixel, sums) in pixels.into_iter().zip(tile) {
+                        store_sums(sums, &mut out[pixel * *pixel_pitch + first..][..count]);
                     }
-                };
-                // SAFETY: the caller has checked the sizes.
-                unsafe { pixels(row, columns, first, put) };
+                }
             }
         }
     }
 }
 
-fn array(bytes: int8x16_t) -> [i8; 16] {
-    let mut array = [0; 16];
-    // SAFETY: the array takes what is stored.
-    unsafe { vst1q_s8(array.as_mut_ptr(), bytes) };
-    array
+/// Group `$lane` of the sixteen bytes of each of four pixels, times sixteen columns.
+macro_rules! group {
+    ($lane:literal) => {
+        concat!(
+            "ld1 {{v0.16b-v3.16b}}, [{weights}], #64\n",
+            group!("0", "1", "2", "3", "x0", $lane),
+            group!("4", "5", "6", "7", "x1", $lane),
+            group!("8", "9", "10", "11", "x2", $lane),
+            group!("12", "13", "14", "15", "x3", $lane),
+        )
+    };
+    ($a:literal, $b:literal, $c:literal, $d:literal, $x:literal, $lane:literal) => {
+        concat!(
+            "sdot {s",
+            $a,
+            ":v}.4s, v0.16b, {",
+            $x,
+            ":v}.4b[",
+            $lane,
+            "]\n",
+            "sdot {s",
+            $b,
+            ":v}.4s, v1.16b, {",
+            $x,
+            ":v}.4b[",
+            $lane,
+            "]\n",
+            "sdot {s",
+            $c,
+            ":v}.4s, v2.16b, {",
+            $x,
+            ":v}.4b[",
+            $lane,
+            "]\n",
+            "sdot {s",
+            $d,
+            ":v}.4s, v3.16b, {",
+            $x,
+            ":v}.4b[",
+            $lane,
+            "]\n",
+        )
+    };
 }
 
-/// All pixels of one block of columns, the last four again where their number is no multiple.
-#[target_feature(enable = "dotprod")]
-#[inline]
-unsafe fn pixels(
-    row: &Row,
-    columns: &Columns,
-    first: usize,
-    mut put: impl FnMut(usize, [int32x4_t; 4]),
-) {
-    // SAFETY: the caller has checked the sizes.
-    unsafe {
-        if row.pixels < 4 {
-            for pixel in 0..row.pixels {
-                let [sums] = tile::<1>(row, columns, first, pixel);
-                put(pixel, sums);
-            }
-            return;
-        }
-        for pixel in (0..row.pixels).step_by(4) {
-            let pixel = pixel.min(row.pixels - 4);
-            let tile = tile::<4>(row, columns, first, pixel);
-            for (p, sums) in tile.into_iter().enumerate() {
-                put(pixel + p, sums);
-            }
-        }
-    }
-}
-
-/// The sums of sixteen columns at P pixels.
+/// The sums of sixteen columns at four pixels. The intrinsic of SDOT is not stable, and no
+/// intrinsic makes the compiler load four registers at once.
+///
+/// # Safety
+/// The sizes are checked and the processor has SDOT.
 #[inline(always)]
-unsafe fn tile<const P: usize>(
+unsafe fn tile(
     row: &Row,
     columns: &Columns,
     first: usize,
-    pixel: usize,
-) -> [[int32x4_t; 4]; P] {
+    pixels: [usize; 4],
+) -> [[int32x4_t; 4]; 4] {
     let Weights::Bytes(weights) = &columns.weights else { unreachable!("checked") };
-    // SAFETY: the caller has checked the sizes.
+    // SAFETY: the loops read `depth` elements of each pixel and of sixteen columns, which the
+    // caller has checked, and the assembly writes no memory.
     unsafe {
         let start = columns.start.as_ptr().add(first);
-        let mut sums = [from_fn(|v| vld1q_s32(start.add(4 * v))); P];
+        let mut sums: [[int32x4_t; 4]; 4] = [from_fn(|v| vld1q_s32(start.add(4 * v))); 4];
         let mut weights = weights.as_ptr().add(first * columns.depth);
-        let window = row.panel.as_ptr().add(pixel * row.pixel_stride).cast::<i8>();
+        let windows = pixels.map(|pixel| row.panel.as_ptr().add(pixel * row.pixel_stride));
         for run in row.runs {
-            let mut at = window.add(*run);
-            let end = at.add(row.run);
-            while end.offset_from(at) >= 16 {
-                let x: [_; P] = from_fn(|p| vld1q_s8(at.add(p * row.pixel_stride)));
-                group::<0, P>(&mut sums, vld1q_s8_x4(weights), x);
-                group::<1, P>(&mut sums, vld1q_s8_x4(weights.add(64)), x);
-                group::<2, P>(&mut sums, vld1q_s8_x4(weights.add(128)), x);
-                group::<3, P>(&mut sums, vld1q_s8_x4(weights.add(192)), x);
-                weights = weights.add(256);
-                at = at.add(16);
-            }
-            while at < end {
-                let x: [_; P] = from_fn(|p| {
-                    let four = at.add(p * row.pixel_stride).cast::<i32>().read_unaligned();
-                    vreinterpretq_s8_s32(vdupq_n_s32(four))
-                });
-                group::<0, P>(&mut sums, vld1q_s8_x4(weights), x);
-                weights = weights.add(64);
-                at = at.add(4);
-            }
+            let [p0, p1, p2, p3] = windows.map(|window| window.add(*run));
+            asm!(
+                ".arch_extension dotprod",
+                "cbz {sixteens:w}, 3f",
+                "2:",
+                "ldr {x0:q}, [{p0}], #16",
+                "ldr {x1:q}, [{p1}], #16",
+                "ldr {x2:q}, [{p2}], #16",
+                "ldr {x3:q}, [{p3}], #16",
+                group!("0"),
+                group!("1"),
+                group!("2"),
+                group!("3"),
+                "subs {sixteens:w}, {sixteens:w}, #1",
+                "b.ne 2b",
+                "3:",
+                "cbz {fours:w}, 5f",
+                "4:",
+                "ldr {x0:s}, [{p0}], #4",
+                "ldr {x1:s}, [{p1}], #4",
+                "ldr {x2:s}, [{p2}], #4",
+                "ldr {x3:s}, [{p3}], #4",
+                group!("0"),
+                "subs {fours:w}, {fours:w}, #1",
+                "b.ne 4b",
+                "5:",
+                sixteens = inout(reg) row.run / 16 => _,
+                fours = inout(reg) row.run % 16 / 4 => _,
+                weights = inout(reg) weights,
+                p0 = inout(reg) p0 => _,
+                p1 = inout(reg) p1 => _,
+                p2 = inout(reg) p2 => _,
+                p3 = inout(reg) p3 => _,
+                x0 = out(vreg) _,
+                x1 = out(vreg) _,
+                x2 = out(vreg) _,
+                x3 = out(vreg) _,
+                s0 = inout(vreg) sums[0][0],
+                s1 = inout(vreg) sums[0][1],
+                s2 = inout(vreg) sums[0][2],
+                s3 = inout(vreg) sums[0][3],
+                s4 = inout(vreg) sums[1][0],
+                s5 = inout(vreg) sums[1][1],
+                s6 = inout(vreg) sums[1][2],
+                s7 = inout(vreg) sums[1][3],
+                s8 = inout(vreg) sums[2][0],
+                s9 = inout(vreg) sums[2][1],
+                s10 = inout(vreg) sums[2][2],
+                s11 = inout(vreg) sums[2][3],
+                s12 = inout(vreg) sums[3][0],
+                s13 = inout(vreg) sums[3][1],
+                s14 = inout(vreg) sums[3][2],
+                s15 = inout(vreg) sums[3][3],
+                out("v0") _, out("v1") _, out("v2") _, out("v3") _,
+                options(readonly, nostack),
+            );
         }
-        add_shift(&mut sums, row, columns, first, pixel);
+        add_shift(&mut sums, row, columns, first, pixels);
         sums
     }
-}
-
-/// Group LANE of each pixel's sixteen bytes, times sixteen columns.
-#[inline(always)]
-fn group<const LANE: usize, const P: usize>(
-    sums: &mut [[int32x4_t; 4]; P],
-    weights: int8x16x4_t,
-    x: [int8x16_t; P],
-) {
-    for (sums, x) in sums.iter_mut().zip(x) {
-        sums[0] = sdot::<LANE>(sums[0], weights.0, x);
-        sums[1] = sdot::<LANE>(sums[1], weights.1, x);
-        sums[2] = sdot::<LANE>(sums[2], weights.2, x);
-        sums[3] = sdot::<LANE>(sums[3], weights.3, x);
-    }
-}
-
-/// The intrinsic is not stable. Inlined into functions that may use the instruction.
-#[inline(always)]
-fn sdot<const LANE: usize>(mut sum: int32x4_t, weights: int8x16_t, x: int8x16_t) -> int32x4_t {
-    // SAFETY: it reads and writes these registers only.
-    unsafe {
-        asm!(
-            "sdot {sum:v}.4s, {weights:v}.16b, {x:v}.4b[{lane}]",
-            sum = inout(vreg) sum,
-            weights = in(vreg) weights,
-            x = in(vreg) x,
-            lane = const LANE,
-            options(pure, nomem, nostack, preserves_flags),
-        );
-    }
-    sum
 }
