@@ -4,9 +4,7 @@
 use std::arch::x86_64::*;
 
 use super::tile::{self, Lanes};
-use super::{
-    Columns, DepthwiseRow, Element, Format, Products, ProductsFormat, Requantize, Row, Store,
-};
+use super::{Columns, Element, Format, Products, ProductsFormat, Requantize, Row, Store};
 
 pub const FORMAT: Format = Format { element: Element::Unsigned, group: 4, block: 16 };
 pub const PRODUCTS_FORMAT: ProductsFormat = ProductsFormat { group: 2, block: 32 };
@@ -80,11 +78,6 @@ unsafe fn products_strip<V: Lanes, const C: usize>(
     // SAFETY: as the caller's.
     unsafe { tile::products::<V, C>(products, out, column, PIXELS) };
     C * V::COLUMNS
-}
-
-pub fn depthwise(row: &DepthwiseRow, requantize: &Requantize, out: &mut [i8], pixel_pitch: usize) {
-    row.check(requantize, out, pixel_pitch);
-    vectorize(|| super::reference::depthwise(row, requantize, out, pixel_pitch));
 }
 
 pub fn vectorize<R>(work: impl FnOnce() -> R) -> R {
@@ -182,14 +175,20 @@ impl<D: Dot> Lanes for Wide<D> {
     }
 
     #[inline(always)]
-    unsafe fn store_bytes(self, scale: Self::Scale, to: &Requantize, out: *mut i8, valid: usize) {
-        // SAFETY: only valid lanes are stored.
+    unsafe fn bytes(self, scale: Self::Scale, to: &Requantize) -> __m128i {
+        // SAFETY: as the trait's.
         unsafe {
             let real = _mm512_fmadd_ps(_mm512_cvtepi32_ps(self.0), scale.0, scale.1);
             let y = _mm512_cvt_roundps_epi32::<NEAREST>(real);
             let y = _mm512_cvtsepi32_epi8(_mm512_add_epi32(y, _mm512_set1_epi32(to.zero_point)));
-            store(bound(y, to), out, valid);
+            bound(y, to)
         }
+    }
+
+    #[inline(always)]
+    unsafe fn store_bytes(bytes: __m128i, out: *mut i8, valid: usize) {
+        // SAFETY: as the trait's.
+        unsafe { store(bytes, out, valid) }
     }
 
     #[inline(always)]
@@ -248,14 +247,20 @@ impl<D: Dot> Lanes for Half<D> {
     }
 
     #[inline(always)]
-    unsafe fn store_bytes(self, scale: Self::Scale, to: &Requantize, out: *mut i8, valid: usize) {
-        // SAFETY: only valid lanes are stored.
+    unsafe fn bytes(self, scale: Self::Scale, to: &Requantize) -> __m128i {
+        // SAFETY: as the trait's.
         unsafe {
             let real = _mm256_fmadd_ps(_mm256_cvtepi32_ps(self.0), scale.0, scale.1);
             let y = _mm256_cvtps_epi32(real);
             let y = _mm256_cvtsepi32_epi8(_mm256_add_epi32(y, _mm256_set1_epi32(to.zero_point)));
-            store(bound(y, to), out, valid);
+            bound(y, to)
         }
+    }
+
+    #[inline(always)]
+    unsafe fn store_bytes(bytes: __m128i, out: *mut i8, valid: usize) {
+        // SAFETY: as the trait's.
+        unsafe { store(bytes, out, valid) }
     }
 
     #[inline(always)]

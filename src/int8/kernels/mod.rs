@@ -9,10 +9,18 @@
 
 #[cfg(target_arch = "aarch64")]
 mod arm;
+#[cfg(target_arch = "aarch64")]
+mod arm_depthwise;
+#[cfg(target_arch = "aarch64")]
+mod arm_products;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
+mod avx2_depthwise;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod avx512_depthwise;
 mod detection;
 #[cfg(target_arch = "aarch64")]
 mod neon;
@@ -194,9 +202,7 @@ impl Kernels {
             #[cfg(target_arch = "x86_64")]
             Kernels::Avx512 => avx512::PRODUCTS_FORMAT,
             #[cfg(target_arch = "aarch64")]
-            Kernels::Neon => arm::PRODUCTS_FORMAT,
-            #[cfg(target_arch = "aarch64")]
-            Kernels::Dotprod => arm::PRODUCTS_FORMAT,
+            Kernels::Neon | Kernels::Dotprod => arm_products::FORMAT,
         }
     }
 
@@ -227,13 +233,13 @@ impl Kernels {
         match self {
             Kernels::Reference => reference::depthwise(row, requantize, out, pixel_pitch),
             #[cfg(target_arch = "x86_64")]
-            Kernels::Avx2 => avx2::depthwise(row, requantize, out, pixel_pitch),
+            Kernels::Avx2 => avx2_depthwise::depthwise(row, requantize, out, pixel_pitch),
             #[cfg(target_arch = "x86_64")]
-            Kernels::Avx512 => avx512::depthwise(row, requantize, out, pixel_pitch),
+            Kernels::Avx512 => avx512_depthwise::depthwise(row, requantize, out, pixel_pitch),
             #[cfg(target_arch = "aarch64")]
-            Kernels::Neon => arm::depthwise(row, requantize, out, pixel_pitch),
-            #[cfg(target_arch = "aarch64")]
-            Kernels::Dotprod => arm::depthwise(row, requantize, out, pixel_pitch),
+            Kernels::Neon | Kernels::Dotprod => {
+                arm_depthwise::depthwise(row, requantize, out, pixel_pitch)
+            }
         }
     }
 
@@ -246,9 +252,7 @@ impl Kernels {
             #[cfg(target_arch = "x86_64")]
             Kernels::Avx512 => avx512::products(products, out),
             #[cfg(target_arch = "aarch64")]
-            Kernels::Neon => arm::products(products, out),
-            #[cfg(target_arch = "aarch64")]
-            Kernels::Dotprod => arm::products(products, out),
+            Kernels::Neon | Kernels::Dotprod => arm_products::products(products, out),
         }
     }
 

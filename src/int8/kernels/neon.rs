@@ -5,7 +5,7 @@
 
 use std::arch::{aarch64::*, asm};
 
-use super::arm::{Scales, Target, add_shift, pixels_of_tile, store_sums};
+use super::arm::{Scales, Target, add_shift, array, store_sums, tiles};
 use super::{Columns, Element, Format, Row, Store, Weights};
 
 pub const FORMAT: Format = Format { element: Element::Signed, group: 16, block: 8 };
@@ -25,29 +25,36 @@ fn blocks<const PAIRS: bool>(row: &Row, columns: &Columns, store: &mut Store) {
         match store {
             Store::Bytes { requantize, out, pixel_pitch, segments } => {
                 let scales = Scales::<2>::new(requantize, first);
-                let target = Target::<2>::new(segments, first);
-                for pixel in (0..row.pixels).step_by(2) {
-                    let pixels = pixels_of_tile(row.pixels, pixel);
+                let out = out.as_mut_ptr();
+                let at = |pixel: usize| out.wrapping_add(pixel * *pixel_pitch);
+                let bytes = |pixels| {
                     // SAFETY: the sizes are checked.
                     let [a, b] = unsafe { tile::<PAIRS>(row, columns, first, pixels) };
-                    let bytes = scales.bytes([a[0], a[1], b[0], b[1]], |v| v % 2);
-                    // SAFETY: the check saw that all segments of the pixels lie in `out`.
-                    unsafe {
-                        let out = pixels.map(|p| out.as_mut_ptr().add(p * *pixel_pitch));
-                        target.store(bytes, out);
-                    }
+                    scales.bytes([a[0], a[1], b[0], b[1]], |v| v % 2)
+                };
+                // SAFETY: the check saw that all segments of the pixels lie in `out`.
+                match Target::<2>::new(segments, first) {
+                    Target::Whole(offset) => tiles(row.pixels, |pixels| unsafe {
+                        let bytes = bytes(pixels);
+                        vst1_s8(at(pixels[0]).add(offset), vget_low_s8(bytes));
+                        vst1_s8(at(pixels[1]).add(offset), vget_high_s8(bytes));
+                    }),
+                    Target::Pieces(pieces) => tiles(row.pixels, |pixels| unsafe {
+                        let bytes = array(bytes(pixels));
+                        pieces.store(&bytes[..8], at(pixels[0]));
+                        pieces.store(&bytes[8..], at(pixels[1]));
+                    }),
                 }
             }
             Store::Sums { out, pixel_pitch } => {
                 let count = (columns.count - first).min(FORMAT.block);
-                for pixel in (0..row.pixels).step_by(2) {
-                    let pixels = pixels_of_tile(row.pixels, pixel);
+                tiles(row.pixels, |pixels| {
                     // SAFETY: the sizes are checked.
                     let tile = unsafe { tile::<PAIRS>(row, columns, first, pixels) };
                     for (pixel, sums) in pixels.into_iter().zip(tile) {
                         store_sums(sums, &mut out[pixel * *pixel_pitch + first..][..count]);
                     }
-                }
+                });
             }
         }
     }

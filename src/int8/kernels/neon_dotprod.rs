@@ -5,7 +5,7 @@
 use std::arch::{aarch64::*, asm};
 use std::array::from_fn;
 
-use super::arm::{Scales, Target, add_shift, pixels_of_tile, store_sums};
+use super::arm::{Scales, Target, add_shift, array, store_sums, tiles};
 use super::{Columns, Element, Format, Row, Store, Weights};
 
 pub const FORMAT: Format = Format { element: Element::Signed, group: 4, block: 16 };
@@ -20,31 +20,33 @@ pub fn dense(row: &Row, columns: &Columns, store: &mut Store) {
         match store {
             Store::Bytes { requantize, out, pixel_pitch, segments } => {
                 let scales = Scales::<4>::new(requantize, first);
-                let target = Target::<4>::new(segments, first);
-                for pixel in (0..row.pixels).step_by(4) {
-                    let pixels = pixels_of_tile(row.pixels, pixel);
-                    // SAFETY: the sizes are checked, and this set is only chosen where
-                    // `available`.
-                    let tile = unsafe { tile(row, columns, first, pixels) };
-                    for (pixel, sums) in pixels.into_iter().zip(tile) {
-                        // SAFETY: the check saw that all segments of the pixel lie in `out`.
-                        unsafe {
-                            let out = out.as_mut_ptr().add(pixel * *pixel_pitch);
-                            target.store(scales.bytes(sums, |v| v), out);
+                let out = out.as_mut_ptr();
+                let at = |pixel: usize| out.wrapping_add(pixel * *pixel_pitch);
+                // SAFETY: the sizes are checked, and this set is only chosen where `available`.
+                match Target::<4>::new(segments, first) {
+                    Target::Whole(offset) => tiles(row.pixels, |pixels| unsafe {
+                        let tile = tile(row, columns, first, pixels);
+                        for (pixel, sums) in pixels.into_iter().zip(tile) {
+                            vst1q_s8(at(pixel).add(offset), scales.bytes(sums, |v| v));
                         }
-                    }
+                    }),
+                    Target::Pieces(pieces) => tiles(row.pixels, |pixels| unsafe {
+                        let tile = tile(row, columns, first, pixels);
+                        for (pixel, sums) in pixels.into_iter().zip(tile) {
+                            pieces.store(&array(scales.bytes(sums, |v| v)), at(pixel));
+                        }
+                    }),
                 }
             }
             Store::Sums { out, pixel_pitch } => {
                 let count = (columns.count - first).min(FORMAT.block);
-                for pixel in (0..row.pixels).step_by(4) {
-                    let pixels = pixels_of_tile(row.pixels, pixel);
+                tiles(row.pixels, |pixels| {
                     // SAFETY: as above.
                     let tile = unsafe { tile(row, columns, first, pixels) };
                     for (pixel, sums) in pixels.into_iter().zip(tile) {
                         store_sums(sums, &mut out[pixel * *pixel_pitch + first..][..count]);
                     }
-                }
+                });
             }
         }
     }
