@@ -67,14 +67,37 @@ fn floats<const V: usize>(values: &[f32], from: usize) -> [float32x4_t; V] {
     })
 }
 
-/// Calls `work` with the pixels of each tile of P: the last tile moves back into the row, and in a
-/// row of less than P the last pixel is computed again.
-#[inline(always)]
-pub fn tiles<const P: usize>(pixels: usize, mut work: impl FnMut([usize; P])) {
-    let spread: [usize; P] = from_fn(|p| p.min(pixels.saturating_sub(1)));
-    for pixel in (0..pixels).step_by(P) {
-        let pixel = pixel.min(pixels.saturating_sub(P));
-        work(spread.map(|p| pixel + p));
+/// The way along a row in tiles of P pixels: the last tile moves back into the row, and in a row
+/// of less than P the last pixel is computed again.
+pub struct Tile<const P: usize> {
+    /// The first one.
+    pub pixel: usize,
+    spread: [usize; P],
+}
+
+impl<const P: usize> Tile<P> {
+    /// Calls `work` with each tile of a row.
+    #[inline(always)]
+    pub fn all(pixels: usize, mut work: impl FnMut(&Tile<P>)) {
+        let spread = from_fn(|p| p.min(pixels.saturating_sub(1)));
+        let mut tile = Tile { pixel: 0, spread };
+        let mut left = pixels;
+        while left > 0 {
+            if left < P {
+                tile.pixel = pixels.saturating_sub(P);
+                left = P;
+            }
+            work(&tile);
+            tile.pixel += P;
+            left -= P;
+        }
+    }
+
+    /// Where its pixels are that lie `pitch` apart.
+    #[inline(always)]
+    pub fn at(&self, pitch: usize) -> [usize; P] {
+        let first = self.pixel * pitch;
+        self.spread.map(|p| first + p * pitch)
     }
 }
 
@@ -170,11 +193,11 @@ pub fn add_shift<const P: usize, const V: usize>(
     row: &Row,
     columns: &Columns,
     first: usize,
-    pixels: [usize; P],
+    tile: &Tile<P>,
 ) {
     let (Some(shift), Some(windows)) = (&columns.shift, row.window_sums) else { return };
     let shift = &shift[first..][..4 * V];
-    for (sums, pixel) in sums.iter_mut().zip(pixels) {
+    for (sums, pixel) in sums.iter_mut().zip(tile.at(1)) {
         for (v, sums) in sums.iter_mut().enumerate() {
             // SAFETY: the slice holds what is loaded.
             let shift = unsafe { vld1q_s32(shift[4 * v..][..4].as_ptr()) };

@@ -5,7 +5,7 @@
 use std::arch::{aarch64::*, asm};
 use std::array::from_fn;
 
-use super::arm::{Scales, Target, add_shift, array, store_sums, tiles};
+use super::arm::{Scales, Target, Tile, add_shift, array, store_sums};
 use super::{Columns, Element, Format, Row, Store, Weights};
 
 pub const FORMAT: Format = Format { element: Element::Signed, group: 4, block: 16 };
@@ -21,30 +21,32 @@ pub fn dense(row: &Row, columns: &Columns, store: &mut Store) {
             Store::Bytes { requantize, out, pixel_pitch, segments } => {
                 let scales = Scales::<4>::new(requantize, first);
                 let out = out.as_mut_ptr();
-                let at = |pixel: usize| out.wrapping_add(pixel * *pixel_pitch);
+                let pitch = *pixel_pitch;
                 // SAFETY: the sizes are checked, and this set is only chosen where `available`.
                 match Target::<4>::new(segments, first) {
-                    Target::Whole(offset) => tiles(row.pixels, |pixels| unsafe {
-                        let tile = tile(row, columns, first, pixels);
-                        for (pixel, sums) in pixels.into_iter().zip(tile) {
-                            vst1q_s8(at(pixel).add(offset), scales.bytes(sums, |v| v));
+                    Target::Whole(offset) => Tile::all(row.pixels, |tile| unsafe {
+                        for (at, sums) in
+                            tile.at(pitch).into_iter().zip(sums(row, columns, first, tile))
+                        {
+                            vst1q_s8(out.add(offset).add(at), scales.bytes(sums, |v| v));
                         }
                     }),
-                    Target::Pieces(pieces) => tiles(row.pixels, |pixels| unsafe {
-                        let tile = tile(row, columns, first, pixels);
-                        for (pixel, sums) in pixels.into_iter().zip(tile) {
-                            pieces.store(&array(scales.bytes(sums, |v| v)), at(pixel));
+                    Target::Pieces(pieces) => Tile::all(row.pixels, |tile| unsafe {
+                        for (at, sums) in
+                            tile.at(pitch).into_iter().zip(sums(row, columns, first, tile))
+                        {
+                            pieces.store(&array(scales.bytes(sums, |v| v)), out.add(at));
                         }
                     }),
                 }
             }
             Store::Sums { out, pixel_pitch } => {
                 let count = (columns.count - first).min(FORMAT.block);
-                tiles(row.pixels, |pixels| {
+                Tile::all(row.pixels, |tile| {
                     // SAFETY: as above.
-                    let tile = unsafe { tile(row, columns, first, pixels) };
-                    for (pixel, sums) in pixels.into_iter().zip(tile) {
-                        store_sums(sums, &mut out[pixel * *pixel_pitch + first..][..count]);
+                    let sums = unsafe { sums(row, columns, first, tile) };
+                    for (at, sums) in tile.at(*pixel_pitch).into_iter().zip(sums) {
+                        store_sums(sums, &mut out[at + first..][..count]);
                     }
                 });
             }
@@ -103,12 +105,7 @@ macro_rules! group {
 /// # Safety
 /// The sizes are checked and the processor has SDOT.
 #[inline(always)]
-unsafe fn tile(
-    row: &Row,
-    columns: &Columns,
-    first: usize,
-    pixels: [usize; 4],
-) -> [[int32x4_t; 4]; 4] {
+unsafe fn sums(row: &Row, columns: &Columns, first: usize, tile: &Tile<4>) -> [[int32x4_t; 4]; 4] {
     let Weights::Bytes(weights) = &columns.weights else { unreachable!("checked") };
     // SAFETY: the loops read `depth` elements of each pixel and of sixteen columns, which the
     // caller has checked, and the assembly writes no memory.
@@ -116,7 +113,7 @@ unsafe fn tile(
         let start = columns.start.as_ptr().add(first);
         let mut sums: [[int32x4_t; 4]; 4] = [from_fn(|v| vld1q_s32(start.add(4 * v))); 4];
         let mut weights = weights.as_ptr().add(first * columns.depth);
-        let windows = pixels.map(|pixel| row.panel.as_ptr().add(pixel * row.pixel_stride));
+        let windows = tile.at(row.pixel_stride).map(|at| row.panel.as_ptr().add(at));
         for run in row.runs {
             let [p0, p1, p2, p3] = windows.map(|window| window.add(*run));
             asm!(
@@ -175,7 +172,7 @@ unsafe fn tile(
                 options(readonly, nostack),
             );
         }
-        add_shift(&mut sums, row, columns, first, pixels);
+        add_shift(&mut sums, row, columns, first, tile);
         sums
     }
 }
