@@ -84,7 +84,7 @@ pub fn vectorize<R>(work: impl FnOnce() -> R) -> R {
 
 /// 8 columns.
 #[derive(Clone, Copy)]
-struct Words(__m256i);
+pub struct Words(pub __m256i);
 
 impl Lanes for Words {
     const COLUMNS: usize = 8;

@@ -27,6 +27,23 @@ pub trait Lanes: Copy {
     unsafe fn bytes(self, scale: Self::Scale, to: &Requantize) -> __m128i;
     /// Stores the first `valid` columns.
     unsafe fn store_bytes(bytes: __m128i, out: *mut i8, valid: usize);
+    /// Requantizes and stores all columns of four pixels.
+    #[inline(always)]
+    unsafe fn store_four(
+        sums: [Self; 4],
+        scale: Self::Scale,
+        to: &Requantize,
+        out: *mut i8,
+        pixel_pitch: usize,
+    ) {
+        for (x, sums) in sums.into_iter().enumerate() {
+            // SAFETY: as the trait's.
+            unsafe {
+                let out = out.add(x * pixel_pitch);
+                Self::store_bytes(sums.bytes(scale, to), out, Self::COLUMNS);
+            }
+        }
+    }
     unsafe fn store_sums(self, out: *mut i32, valid: usize);
 }
 
@@ -48,9 +65,18 @@ pub struct Strip<'a> {
 }
 
 /// What happens to the sums of one pixel.
-pub trait Finish<V, const C: usize> {
+pub trait Finish<V: Copy, const C: usize> {
     /// Whoever calls has checked that the pixel exists.
     unsafe fn pixel(&self, pixel: usize, sums: [V; C]);
+
+    /// Pixels from `pixel` on.
+    #[inline(always)]
+    unsafe fn pixels<const P: usize>(&self, pixel: usize, sums: [[V; C]; P]) {
+        for (p, sums) in sums.into_iter().enumerate() {
+            // SAFETY: as the caller's.
+            unsafe { self.pixel(pixel + p, sums) }
+        }
+    }
 }
 
 /// Everything, in tiles of at most `most` pixels (no more than 12). Whoever calls has checked the
@@ -129,9 +155,7 @@ unsafe fn tile<V: Lanes, const P: usize, const C: usize>(
                 at += 4;
             }
         }
-        for (p, sums) in sums.into_iter().enumerate() {
-            finish.pixel(pixel + p, sums);
-        }
+        finish.pixels(pixel, sums);
     }
 }
 
@@ -184,6 +208,30 @@ impl<V: Lanes, const C: usize> Finish<V, C> for PlainBytes<'_, V, C> {
             for (c, sums) in sums.into_iter().enumerate() {
                 let out = self.out[c].add(pixel * self.pixel_pitch);
                 V::store_bytes(sums.bytes(self.scale[c], self.requantize), out, self.valid[c]);
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn pixels<const P: usize>(&self, pixel: usize, sums: [[V; C]; P]) {
+        // SAFETY: as the caller's.
+        unsafe {
+            for c in 0..C {
+                let out = self.out[c].add(pixel * self.pixel_pitch);
+                let mut p = 0;
+                if self.valid[c] == V::COLUMNS {
+                    while p + 4 <= P {
+                        let four = [sums[p][c], sums[p + 1][c], sums[p + 2][c], sums[p + 3][c]];
+                        let out = out.add(p * self.pixel_pitch);
+                        V::store_four(four, self.scale[c], self.requantize, out, self.pixel_pitch);
+                        p += 4;
+                    }
+                }
+                while p < P {
+                    let bytes = sums[p][c].bytes(self.scale[c], self.requantize);
+                    V::store_bytes(bytes, out.add(p * self.pixel_pitch), self.valid[c]);
+                    p += 1;
+                }
             }
         }
     }
@@ -384,22 +432,27 @@ pub unsafe fn products<V: Lanes, const C: usize>(
     column: usize,
     most: usize,
 ) {
+    let Products { positions, tiles, depth, columns, .. } = *products;
     let zeroes = [0; 32];
-    // SAFETY: as the caller's.
-    unsafe {
-        let strip = Strip {
-            panel: products.panel.as_ptr().cast(),
-            pixel_stride: products.depth * 2,
-            runs: &[0],
-            run_bytes: products.depth * 2,
-            pixels: products.tiles,
-            weights: products.weights.as_ptr().add(column * 2).cast(),
-            step: products.columns * 4,
-            next: V::COLUMNS * 4,
-            start: zeroes.as_ptr(),
-        };
-        let out = out.as_mut_ptr().add(column);
-        let valid = [V::COLUMNS; C];
-        run(&strip, most, &Sums::<V, C> { out, pixel_pitch: products.columns, valid, shift: None });
+    for position in 0..positions {
+        // SAFETY: as the caller's.
+        unsafe {
+            let panel = products.panel.as_ptr().add(position * tiles * depth);
+            let weights = products.weights.as_ptr().add(position * depth * columns + column * 2);
+            let strip = Strip {
+                panel: panel.cast(),
+                pixel_stride: depth * 2,
+                runs: &[0],
+                run_bytes: depth * 2,
+                pixels: tiles,
+                weights: weights.cast(),
+                step: columns * 4,
+                next: V::COLUMNS * 4,
+                start: zeroes.as_ptr(),
+            };
+            let out = out.as_mut_ptr().add(position * tiles * columns + column);
+            let valid = [V::COLUMNS; C];
+            run(&strip, most, &Sums::<V, C> { out, pixel_pitch: columns, valid, shift: None });
+        }
     }
 }
