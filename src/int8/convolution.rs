@@ -105,7 +105,7 @@ impl DenseConvolution {
         requantize: Requantize,
         placement: Placement,
     ) -> Self {
-        let winograd = Winograd::applies(&geometry, weights, input_zero_point, &placement)
+        let winograd = Winograd::applies(&geometry, weights, bias, input_zero_point, &placement)
             && Winograd::pays(kernels, &geometry, bias.len());
         let algorithm = if winograd {
             let made = Winograd::new(kernels, geometry, weights, bias, input_zero_point);

@@ -271,7 +271,8 @@ fn winograd_is_exact() {
         let pixel_pitch = columns + rng.usize(..5);
         let row_pitch = out_width * pixel_pitch + rng.usize(..5);
         let placement = Placement::plain(row_pitch, pixel_pitch, columns);
-        assert!(Winograd::applies(&geometry, &weights, case.input.zero_point, &placement));
+        let zero_point = case.input.zero_point;
+        assert!(Winograd::applies(&geometry, &weights, &bias, zero_point, &placement));
         let mut expected = vec![55; out_height * row_pitch];
         for y in 0..out_height {
             for x in 0..out_width {
@@ -312,14 +313,14 @@ fn winograd_knows_its_bounds() {
     };
     let placement = Placement::plain(8, 1, 1);
     let mut weights = vec![114; 9 * 128];
-    assert!(Winograd::applies(&geometry, &weights, -128, &placement));
+    assert!(Winograd::applies(&geometry, &weights, &[0], -128, &placement));
     weights.fill(115);
-    assert!(!Winograd::applies(&geometry, &weights, -128, &placement), "sums reach 2^25");
-    assert!(Winograd::applies(&geometry, &weights, 0, &placement));
+    assert!(!Winograd::applies(&geometry, &weights, &[0], -128, &placement), "sums reach 2^25");
+    assert!(Winograd::applies(&geometry, &weights, &[0], 0, &placement));
     weights[7] = 129;
-    assert!(!Winograd::applies(&geometry, &weights, 0, &placement), "transforms pass 16 bits");
+    assert!(!Winograd::applies(&geometry, &weights, &[0], 0, &placement), "transforms pass 16 bits");
     let strided = Geometry { stride: [1, 2], ..geometry };
-    assert!(!Winograd::applies(&strided, &[0; 9 * 128], 0, &placement));
+    assert!(!Winograd::applies(&strided, &[0; 9 * 128], &[0], 0, &placement));
 }
 
 #[test]

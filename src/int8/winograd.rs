@@ -34,6 +34,7 @@ impl Winograd {
     pub fn applies(
         geometry: &Geometry,
         weights: &[i16],
+        bias: &[i32],
         input_zero_point: i32,
         placement: &Placement,
     ) -> bool {
@@ -44,16 +45,25 @@ impl Winograd {
             && placement.segments[0].column == 0
             && farthest <= 255
             && weights.iter().all(|weight| (-128..=128).contains(weight))
-            && weights.chunks_exact(9 * in_channels).all(|column| {
+            && weights.chunks_exact(9 * in_channels).zip(bias).all(|(column, bias)| {
                 let sum: i64 = column.iter().map(|weight| i64::from(weight.unsigned_abs())).sum();
-                sum * farthest < 1 << 25
+                sum * farthest + i64::from(bias.unsigned_abs()) < 1 << 25
             })
     }
 
     /// Whether it is faster than the direct way, as measured, and worth its weights' memory.
     pub fn pays(kernels: Kernels, geometry: &Geometry, columns: usize) -> bool {
         let channels = geometry.in_channels;
-        kernels != Kernels::Reference && channels >= 16 && columns >= 16
+        match kernels {
+            Kernels::Reference => false,
+            // SDOT does four times as much as SMLAL.
+            #[cfg(target_arch = "aarch64")]
+            Kernels::Dotprod => false,
+            #[cfg(target_arch = "aarch64")]
+            Kernels::Neon => channels >= 3 && columns >= 8,
+            #[cfg(target_arch = "x86_64")]
+            _ => channels >= 16 && columns >= 16,
+        }
     }
 
     pub fn new(

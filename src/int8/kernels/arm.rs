@@ -39,12 +39,24 @@ impl<const V: usize> Scales<V> {
     /// The multiply-add is fused and FCVTNS rounds ties to even. Narrowing saturates before the
     /// zero point is added: what that changes lies far outside of a byte on the same side.
     /// `vector` says which of the V scales the four vectors of sums.
+    #[inline(always)]
     pub fn bytes(&self, sums: [int32x4_t; 4], vector: impl Fn(usize) -> usize) -> int8x16_t {
+        // SAFETY: NEON is always there.
+        self.bytes_of(|i| unsafe { vcvtq_f32_s32(sums[i]) }, vector)
+    }
+
+    /// The same of sums in floats.
+    #[inline(always)]
+    pub fn bytes_of(
+        &self,
+        sums: impl Fn(usize) -> float32x4_t,
+        vector: impl Fn(usize) -> usize,
+    ) -> int8x16_t {
         // SAFETY: NEON is always there.
         unsafe {
             let quanta = |i: usize| {
                 let (multiplier, addend) = (self.multiplier[vector(i)], self.addend[vector(i)]);
-                vcvtnq_s32_f32(vfmaq_f32(addend, vcvtq_f32_s32(sums[i]), multiplier))
+                vcvtnq_s32_f32(vfmaq_f32(addend, sums(i), multiplier))
             };
             let pair = |i: usize| {
                 let words = vqmovn_high_s32(vqmovn_s32(quanta(i)), quanta(i + 1));

@@ -13,6 +13,8 @@ mod arm;
 mod arm_depthwise;
 #[cfg(target_arch = "aarch64")]
 mod arm_products;
+#[cfg(target_arch = "aarch64")]
+mod arm_winograd;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -272,6 +274,8 @@ impl Kernels {
             Kernels::Avx2 => avx2_winograd::input(tiles, out, position_pitch),
             #[cfg(target_arch = "x86_64")]
             Kernels::Avx512 => avx512_winograd::input(tiles, out, position_pitch),
+            #[cfg(target_arch = "aarch64")]
+            Kernels::Neon | Kernels::Dotprod => arm_winograd::input(tiles, out, position_pitch),
             _ => winograd::plain_input(tiles, out, position_pitch),
         }
     }
@@ -284,6 +288,8 @@ impl Kernels {
             Kernels::Avx2 => avx2_winograd::output(tiles, requantize, out),
             #[cfg(target_arch = "x86_64")]
             Kernels::Avx512 => avx512_winograd::output(tiles, requantize, out),
+            #[cfg(target_arch = "aarch64")]
+            Kernels::Neon | Kernels::Dotprod => arm_winograd::output(tiles, requantize, out),
             _ => winograd::plain_output(tiles, requantize, out),
         }
     }
