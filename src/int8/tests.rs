@@ -271,8 +271,7 @@ fn winograd_is_exact() {
         let pixel_pitch = columns + rng.usize(..5);
         let row_pitch = out_width * pixel_pitch + rng.usize(..5);
         let placement = Placement::plain(row_pitch, pixel_pitch, columns);
-        let zero_point = case.input.zero_point;
-        assert!(Winograd::applies(&geometry, &weights, &bias, zero_point, &placement));
+        assert!(Winograd::applies(&geometry, &weights, &bias, case.input.zero_point, &placement));
         let mut expected = vec![55; out_height * row_pitch];
         for y in 0..out_height {
             for x in 0..out_width {
@@ -318,7 +317,10 @@ fn winograd_knows_its_bounds() {
     assert!(!Winograd::applies(&geometry, &weights, &[0], -128, &placement), "sums reach 2^25");
     assert!(Winograd::applies(&geometry, &weights, &[0], 0, &placement));
     weights[7] = 129;
-    assert!(!Winograd::applies(&geometry, &weights, &[0], 0, &placement), "transforms pass 16 bits");
+    assert!(
+        !Winograd::applies(&geometry, &weights, &[0], 0, &placement),
+        "transforms pass 16 bits"
+    );
     let strided = Geometry { stride: [1, 2], ..geometry };
     assert!(!Winograd::applies(&strided, &[0; 9 * 128], &[0], 0, &placement));
 }

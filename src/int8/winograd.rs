@@ -26,6 +26,7 @@ pub(super) struct Winograd {
     block: usize,
     /// `[block][6 * 6][channels / group][column][group]`.
     weights: Vec<i16>,
+    /// 576 times, as the sums.
     bias: Vec<i32>,
 }
 
@@ -47,23 +48,33 @@ impl Winograd {
             && weights.iter().all(|weight| (-128..=128).contains(weight))
             && weights.chunks_exact(9 * in_channels).zip(bias).all(|(column, bias)| {
                 let sum: i64 = column.iter().map(|weight| i64::from(weight.unsigned_abs())).sum();
-                sum * farthest + i64::from(bias.unsigned_abs()) < 1 << 25
+                sum * farthest + i64::from(*bias).abs() < 1 << 25
             })
     }
 
     /// Whether it is faster than the direct way, as measured, and worth its weights' memory.
     pub fn pays(kernels: Kernels, geometry: &Geometry, columns: usize) -> bool {
-        let channels = geometry.in_channels;
-        match kernels {
-            Kernels::Reference => false,
-            // SDOT does four times as much as SMLAL.
-            #[cfg(target_arch = "aarch64")]
-            Kernels::Dotprod => false,
-            #[cfg(target_arch = "aarch64")]
-            Kernels::Neon => channels >= 3 && columns >= 8,
+        let (tiles_down, tiles_across) =
+            (geometry.out_height.div_ceil(4), geometry.out_width.div_ceil(4));
+        let products = geometry.in_channels * columns;
+        // Transformed weights are eight times as large: they should be read for many tiles. How
+        // many products a transform must save depends on how fast the direct way is.
+        let [least_tiles, least_products, least_channels] = match kernels {
+            Kernels::Reference => return false,
             #[cfg(target_arch = "x86_64")]
-            _ => channels >= 16 && columns >= 16,
-        }
+            Kernels::Avx2 => [12, 128, 8],
+            #[cfg(target_arch = "x86_64")]
+            Kernels::Avx512 => [32, 512, 8],
+            #[cfg(target_arch = "aarch64")]
+            Kernels::Neon => [8, 24, 3],
+            // SDOT adds four times as many products as SMLAL.
+            #[cfg(target_arch = "aarch64")]
+            Kernels::Dotprod => return false,
+        };
+        tiles_down * tiles_across >= least_tiles
+            && products >= least_products
+            && geometry.in_channels >= least_channels
+            && columns >= 8
     }
 
     pub fn new(
@@ -92,7 +103,7 @@ impl Winograd {
                 }
             }
         }
-        let mut bias = bias.to_vec();
+        let mut bias: Vec<i32> = bias.iter().map(|bias| bias.wrapping_mul(576)).collect();
         bias.resize(filled, 0);
         Winograd { kernels, geometry, zero_point, channels, columns, block, weights: packed, bias }
     }
@@ -192,8 +203,8 @@ impl Winograd {
         }
     }
 
-    /// What the tiles of output row `y` see: the input itself, or where it has no more pixels or
-    /// fewer channels, a copy with padding.
+    /// What the tiles of output row `y` see: the input itself, or where it has no more pixels, a
+    /// copy with padding.
     fn input_tiles<'a>(
         &self,
         input: &Picture<'a>,
@@ -217,9 +228,13 @@ impl Winograd {
             && left >= 0
             && top as usize + 6 <= input.height
             && left as usize + pixels <= input.width;
-        if inside && input.channels == channels {
+        if inside {
+            // Whatever lies behind the last channel meets weights of zero.
             let at = top as usize * input.row_pitch + left as usize * input.pixel_pitch;
-            return tiles(&input.data[at..], input.row_pitch, input.pixel_pitch);
+            let last = 5 * input.row_pitch + (pixels - 1) * input.pixel_pitch;
+            if at + last + channels <= input.data.len() {
+                return tiles(&input.data[at..], input.row_pitch, input.pixel_pitch);
+            }
         }
         let row_pitch = pixels * channels;
         for (y, row) in (top..).zip(patch.chunks_exact_mut(row_pitch).take(6)) {

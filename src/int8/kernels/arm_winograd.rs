@@ -114,9 +114,8 @@ unsafe fn columns(tiles: &OutputTiles, column: usize, requantize: &Requantize, o
         let scales = Scales::<2>::new(requantize, tiles.column + column);
         let valid = (tiles.valid - column).min(8);
         let factors = vld1q_s32(black_box(&[2, 4, 8, NINTH]).as_ptr());
-        // At the middle of the 36 it is part of each pixel's sum.
         let bias = tiles.bias.as_ptr().add(column);
-        let bias = [bias, bias.add(4)].map(|bias| vmulq_n_s32(vld1q_s32(bias), 576));
+        let bias = [vld1q_s32(bias), vld1q_s32(bias.add(4))];
         let pitches: [_; 6] = from_fn(|j| j * tiles.position_pitch);
         let mut sums = tiles.sums.as_ptr().add(column);
         let mut out = out;
@@ -127,6 +126,7 @@ unsafe fn columns(tiles: &OutputTiles, column: usize, requantize: &Requantize, o
                 let half: [_; 6] = from_fn(|j| {
                     let mut m: [_; 6] = from_fn(|i| vld1q_s32(rows[i].add(pitches[j])));
                     if j == 1 {
+                        // The product at point (1, 1) is part of each pixel's sum.
                         m[1] = vaddq_s32(m[1], bias[v]);
                     }
                     backward(m, factors)

@@ -176,18 +176,18 @@ impl Longs for Pairs {
     }
 
     #[inline(always)]
-    unsafe fn unscale(self) -> Self {
+    unsafe fn ninth(self) -> Self {
         // SAFETY: as the trait's.
-        unsafe {
-            let y = _mm256_mullo_epi32(self.0, _mm256_set1_epi32(NINTH));
-            Pairs(_mm256_srai_epi32::<6>(y))
-        }
+        unsafe { Pairs(_mm256_mullo_epi32(self.0, _mm256_set1_epi32(NINTH))) }
     }
 
     #[inline(always)]
     unsafe fn scale(multiplier: *const f32, addend: *const f32, valid: usize) -> Self::Scale {
         // SAFETY: as the trait's.
-        unsafe { <Self as Lanes>::scale(multiplier, addend, valid) }
+        unsafe {
+            let (multiplier, addend) = <Self as Lanes>::scale(multiplier, addend, valid);
+            (_mm256_mul_ps(multiplier, _mm256_set1_ps(1.0 / 64.0)), addend)
+        }
     }
 
     #[inline(always)]

@@ -135,7 +135,7 @@ impl Dot for Words {
 /// `_mm512_dpwssd_epi32`, which the compiler would take for the slower VPMADDWD and VPADDD.
 #[inline]
 #[target_feature(enable = "avx512f,avx512vnni")]
-fn dot_wide(mut sum: __m512i, x: __m512i, weights: __m512i) -> __m512i {
+pub fn dot_wide(mut sum: __m512i, x: __m512i, weights: __m512i) -> __m512i {
     // SAFETY: an instruction on registers alone.
     unsafe {
         asm!("vpdpwssd {}, {}, {}", inout(zmm_reg) sum, in(zmm_reg) x, in(zmm_reg) weights,

@@ -112,8 +112,8 @@ unsafe fn pixels<const P: usize>(
                 let at = p * row.pixel_stride;
                 let a = _mm512_maskz_loadu_epi16(lanes.channels, first.wrapping_add(at));
                 let b = _mm512_maskz_loadu_epi16(lanes.channels, second.wrapping_add(at));
-                sums[0] = _mm512_dpwssd_epi32(sums[0], _mm512_unpacklo_epi16(a, b), *low);
-                sums[1] = _mm512_dpwssd_epi32(sums[1], _mm512_unpackhi_epi16(a, b), *high);
+                sums[0] = avx512::dot_wide(sums[0], _mm512_unpacklo_epi16(a, b), *low);
+                sums[1] = avx512::dot_wide(sums[1], _mm512_unpackhi_epi16(a, b), *high);
             }
         }
         for (p, sums) in sums.into_iter().enumerate() {

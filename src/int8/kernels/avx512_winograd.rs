@@ -108,8 +108,7 @@ impl Words for __m512i {
 }
 
 macro_rules! longs {
-    ($type:ty, $lanes:literal, $add:ident, $sub:ident, $shl:ident, $shr:ident,
-     $mul:ident, $set:ident) => {
+    ($type:ty, $lanes:literal, $add:ident, $sub:ident, $shl:ident, $mul:ident, $set:ident, $times:ident, $splat:ident) => {
         impl Longs for $type {
             const LANES: usize = $lanes;
             type Scale = <Self as Lanes>::Scale;
@@ -139,9 +138,9 @@ macro_rules! longs {
             }
 
             #[inline(always)]
-            unsafe fn unscale(self) -> Self {
+            unsafe fn ninth(self) -> Self {
                 // SAFETY: as the trait's.
-                unsafe { Self::new($shr::<6>($mul(self.0, $set(NINTH)))) }
+                unsafe { Self::new($mul(self.0, $set(NINTH))) }
             }
 
             #[inline(always)]
@@ -151,7 +150,10 @@ macro_rules! longs {
                 valid: usize,
             ) -> Self::Scale {
                 // SAFETY: as the trait's.
-                unsafe { <Self as Lanes>::scale(multiplier, addend, valid) }
+                unsafe {
+                    let (multiplier, addend) = <Self as Lanes>::scale(multiplier, addend, valid);
+                    ($times(multiplier, $splat(1.0 / 64.0)), addend)
+                }
             }
 
             #[inline(always)]
@@ -187,9 +189,10 @@ longs!(
     _mm512_add_epi32,
     _mm512_sub_epi32,
     _mm512_slli_epi32,
-    _mm512_srai_epi32,
     _mm512_mullo_epi32,
-    _mm512_set1_epi32
+    _mm512_set1_epi32,
+    _mm512_mul_ps,
+    _mm512_set1_ps
 );
 longs!(
     Half<Pairs>,
@@ -197,9 +200,10 @@ longs!(
     _mm256_add_epi32,
     _mm256_sub_epi32,
     shl256,
-    shr256,
     _mm256_mullo_epi32,
-    _mm256_set1_epi32
+    _mm256_set1_epi32,
+    _mm256_mul_ps,
+    _mm256_set1_ps
 );
 
 /// The same constants for 256 bits are of another type.
@@ -207,10 +211,4 @@ longs!(
 unsafe fn shl256<const N: u32>(x: __m256i) -> __m256i {
     // SAFETY: as the caller's.
     unsafe { _mm256_sllv_epi32(x, _mm256_set1_epi32(N as i32)) }
-}
-
-#[inline(always)]
-unsafe fn shr256<const N: u32>(x: __m256i) -> __m256i {
-    // SAFETY: as the caller's.
-    unsafe { _mm256_srav_epi32(x, _mm256_set1_epi32(N as i32)) }
 }

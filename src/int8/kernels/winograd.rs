@@ -3,7 +3,8 @@
 //!
 //! Points 0, ±1, ±2, ∞. The kernels' transform is scaled by 24 in each direction and its last row
 //! divided by 4, so that all numbers are integers: the products' sums come out 576 times too
-//! large. They may wrap: all is linear modulo 2^32, and below 2^25 the answer is unique.
+//! large. They may wrap: all is linear modulo 2^32, a 9th is a product, and a 64th is left to the
+//! requantization, whose floats it does not change. Sums below 2^25 come out right.
 #![allow(unsafe_code)]
 
 use std::mem::MaybeUninit;
@@ -41,7 +42,7 @@ pub struct OutputTiles<'a> {
     pub columns: usize,
     /// How many of them exist.
     pub valid: usize,
-    /// One a column, filled up to `columns`.
+    /// 576 times the bias, wrapping, one a column, filled up to `columns`.
     pub bias: &'a [i32],
     /// The first column in `requantize`.
     pub column: usize,
@@ -72,8 +73,9 @@ pub trait Longs: Copy {
     unsafe fn add(self, other: Self) -> Self;
     unsafe fn sub(self, other: Self) -> Self;
     unsafe fn shl<const N: u32>(self) -> Self;
-    /// A 576th, exact.
-    unsafe fn unscale(self) -> Self;
+    /// A ninth, exact.
+    unsafe fn ninth(self) -> Self;
+    /// That of sums 64 times too large.
     unsafe fn scale(multiplier: *const f32, addend: *const f32, valid: usize) -> Self::Scale;
     /// Requantizes and stores the first `valid` lanes.
     unsafe fn store_bytes(self, scale: Self::Scale, to: &Requantize, out: *mut i8, valid: usize);
@@ -215,7 +217,12 @@ pub unsafe fn output<V: Longs>(
             let mut half = MaybeUninit::<[[V; 6]; 4]>::uninit();
             let half = half.as_mut_ptr();
             for j in 0..6 {
-                let m = [load(0, j), load(1, j), load(2, j), load(3, j), load(4, j), load(5, j)];
+                let mut m =
+                    [load(0, j), load(1, j), load(2, j), load(3, j), load(4, j), load(5, j)];
+                if j == 1 {
+                    // The product at point (1, 1) is part of every output.
+                    m[1] = m[1].add(bias);
+                }
                 for (i, y) in backward(m).into_iter().enumerate() {
                     half.cast::<V>().add(6 * i + j).write(y);
                 }
@@ -226,7 +233,7 @@ pub unsafe fn output<V: Longs>(
                 let out = out.add(y * tiles.row_pitch);
                 let mut sums = backward(half.cast::<[V; 6]>().add(y).read());
                 for sum in &mut sums {
-                    *sum = sum.unscale().add(bias);
+                    *sum = sum.ninth();
                 }
                 if pixels == 4 && valid == V::LANES {
                     V::store_four(sums, scale, requantize, out, tiles.pixel_pitch);
@@ -302,8 +309,8 @@ impl<const N: usize> Longs for [i32; N] {
     }
 
     #[inline(always)]
-    unsafe fn unscale(self) -> Self {
-        self.map(|x| x.wrapping_mul(NINTH) >> 6)
+    unsafe fn ninth(self) -> Self {
+        self.map(|x| x.wrapping_mul(NINTH))
     }
 
     #[inline(always)]
@@ -314,6 +321,7 @@ impl<const N: usize> Longs for [i32; N] {
             std::ptr::copy_nonoverlapping(multiplier, scale.0.as_mut_ptr(), valid);
             std::ptr::copy_nonoverlapping(addend, scale.1.as_mut_ptr(), valid);
         }
+        scale.0 = scale.0.map(|multiplier| multiplier / 64.0);
         scale
     }
 
