@@ -4,7 +4,6 @@
 
 use std::arch::{aarch64::*, asm};
 
-use super::arm::Tile;
 use super::{Products, ProductsFormat};
 
 pub const FORMAT: ProductsFormat = ProductsFormat { group: 1, block: 16 };
@@ -19,15 +18,23 @@ pub fn products(products: &Products, out: &mut [i32]) {
             let panel = products.panel.as_ptr().add(position * tiles * depth);
             let weights = products.weights.as_ptr().add(position * depth * columns);
             let out = out.as_mut_ptr().add(position * tiles * columns);
-            Tile::all(tiles, |tile| {
-                let panels = tile.at(depth).map(|at| panel.add(at));
-                let outs = tile.at(columns).map(|at| out.add(at));
-                if columns == 16 {
-                    sixteen(panels, weights, depth, outs);
-                } else {
-                    eight(panels, weights, depth, outs);
+            let in_order = [0, 1, 2, 3];
+            if columns == 16 {
+                for tile in 0..tiles / 4 {
+                    let (panel, out) = (panel.add(4 * tile * depth), out.add(64 * tile));
+                    sixteen(in_order, panel, weights, depth, out);
                 }
-            });
+            }
+            // What is left, some of it again.
+            let done = if columns == 16 { tiles / 4 * 4 } else { 0 };
+            for tile in (done..tiles).step_by(4) {
+                let four = in_order.map(|t| (tile + t).min(tiles - 1));
+                if columns == 16 {
+                    sixteen(four, panel, weights, depth, out);
+                } else {
+                    eight(four, panel, weights, depth, out);
+                }
+            }
         }
     }
 }
@@ -72,13 +79,22 @@ macro_rules! eight_elements {
     };
 }
 
+/// Four of the tiles.
+///
 /// # Safety
-/// Each panel has `depth` elements, a positive multiple of 8, the weights have 16 times as many,
-/// and each output takes 16.
+/// The panel has `depth` elements for each of them, a positive multiple of 8, the weights have 16
+/// times as many, and `out` takes 16 sums for each.
 #[inline(always)]
-unsafe fn sixteen(panels: [*const i16; 4], weights: *const i16, depth: usize, outs: [*mut i32; 4]) {
+unsafe fn sixteen(
+    tiles: [usize; 4],
+    panel: *const i16,
+    weights: *const i16,
+    depth: usize,
+    out: *mut i32,
+) {
     // SAFETY: the loop reads what the caller promises and writes no memory.
     unsafe {
+        let panels = tiles.map(|tile| panel.add(tile * depth));
         let mut s = [vdupq_n_s32(0); 16];
         asm!(
             eight_elements!("smull"),
@@ -115,9 +131,9 @@ unsafe fn sixteen(panels: [*const i16; 4], weights: *const i16, depth: usize, ou
             out("v4") _, out("v5") _, out("v6") _, out("v7") _,
             options(readonly, nostack),
         );
-        for (out, sums) in outs.into_iter().zip(s.as_chunks::<4>().0) {
+        for (tile, sums) in tiles.into_iter().zip(s.as_chunks::<4>().0) {
             for (v, sums) in sums.iter().enumerate() {
-                vst1q_s32(out.add(4 * v), *sums);
+                vst1q_s32(out.add(16 * tile + 4 * v), *sums);
             }
         }
     }
@@ -126,9 +142,16 @@ unsafe fn sixteen(panels: [*const i16; 4], weights: *const i16, depth: usize, ou
 /// # Safety
 /// The same with eight columns.
 #[inline(always)]
-unsafe fn eight(panels: [*const i16; 4], weights: *const i16, depth: usize, outs: [*mut i32; 4]) {
+unsafe fn eight(
+    tiles: [usize; 4],
+    panel: *const i16,
+    weights: *const i16,
+    depth: usize,
+    out: *mut i32,
+) {
     // SAFETY: the caller's promise.
     unsafe {
+        let panels = tiles.map(|tile| panel.add(tile * depth));
         let mut sums = [[vdupq_n_s32(0); 2]; 4];
         for k in 0..depth {
             let w = vld1q_s16(weights.add(8 * k));
@@ -138,9 +161,9 @@ unsafe fn eight(panels: [*const i16; 4], weights: *const i16, depth: usize, outs
                 sums[1] = vmlal_high_n_s16(sums[1], w, x);
             }
         }
-        for (out, sums) in outs.into_iter().zip(sums) {
-            vst1q_s32(out, sums[0]);
-            vst1q_s32(out.add(4), sums[1]);
+        for (tile, sums) in tiles.into_iter().zip(sums) {
+            vst1q_s32(out.add(8 * tile), sums[0]);
+            vst1q_s32(out.add(8 * tile + 4), sums[1]);
         }
     }
 }
