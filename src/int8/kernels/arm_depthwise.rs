@@ -2,7 +2,7 @@
 //! registers where it is 3×3.
 #![allow(unsafe_code)]
 
-use std::arch::aarch64::*;
+use std::arch::{aarch64::*, asm};
 
 use super::arm::Scales;
 use super::{DepthwiseRow, Requantize, reference};
@@ -107,9 +107,10 @@ impl Channels<'_> {
             let mut a = row.panel.as_ptr().add(self.channel);
             let mut out = self.out.add(self.channel);
             let (mut stride, mut pitch) = (row.pixel_stride, pixel_pitch);
-            for left in (1..=row.pixels).rev().step_by(2) {
+            let mut left = row.pixels;
+            while left > 0 {
                 if left == 1 {
-                    (stride, pitch) = (0, 0);
+                    (stride, pitch, left) = (0, 0, 2);
                 }
                 let [p, q] = sums(a, a.add(stride));
                 let bytes = self.scales.bytes([p[0], p[1], q[0], q[1]], |v| v % 2);
@@ -117,6 +118,7 @@ impl Channels<'_> {
                 vst1_s8(out, vget_low_s8(bytes));
                 a = a.add(2 * stride);
                 out = out.add(2 * pitch);
+                left -= 2;
             }
         }
     }
@@ -135,11 +137,20 @@ impl Channels<'_> {
     }
 }
 
+/// In assembly, since the compiler takes SMLAL2 apart to share the upper halves, and then has too
+/// few registers for them.
 #[inline(always)]
 fn add_products(sums: &mut [int32x4_t; 2], x: int16x8_t, weights: int16x8_t) {
-    // SAFETY: NEON is always there.
+    // SAFETY: it reads and writes these registers only.
     unsafe {
-        sums[0] = vmlal_s16(sums[0], vget_low_s16(x), vget_low_s16(weights));
-        sums[1] = vmlal_high_s16(sums[1], x, weights);
+        asm!(
+            "smlal {low:v}.4s, {x:v}.4h, {weights:v}.4h",
+            "smlal2 {high:v}.4s, {x:v}.8h, {weights:v}.8h",
+            low = inout(vreg) sums[0],
+            high = inout(vreg) sums[1],
+            x = in(vreg) x,
+            weights = in(vreg) weights,
+            options(pure, nomem, nostack, preserves_flags),
+        );
     }
 }
