@@ -62,7 +62,7 @@ impl Winograd {
         let products = geometry.in_channels * columns;
         tiles >= format.least_tiles
             && products >= format.least_products
-            && geometry.in_channels >= 8
+            && geometry.in_channels >= format.least_channels
             && columns >= 8
     }
 
@@ -192,8 +192,8 @@ impl Winograd {
         }
     }
 
-    /// What the tiles of output row `y` see: the input itself, or where it has no more pixels or
-    /// fewer channels, a copy with padding.
+    /// What the tiles of output row `y` see: the input itself, or where it has no more pixels, a
+    /// copy with padding.
     fn input_tiles<'a>(
         &self,
         input: &Picture<'a>,
@@ -217,9 +217,13 @@ impl Winograd {
             && left >= 0
             && top as usize + 6 <= input.height
             && left as usize + pixels <= input.width;
-        if inside && input.channels == channels {
+        if inside {
+            // Whatever lies behind the last channel meets weights of zero.
             let at = top as usize * input.row_pitch + left as usize * input.pixel_pitch;
-            return tiles(&input.data[at..], input.row_pitch, input.pixel_pitch);
+            let last = 5 * input.row_pitch + (pixels - 1) * input.pixel_pitch;
+            if at + last + channels <= input.data.len() {
+                return tiles(&input.data[at..], input.row_pitch, input.pixel_pitch);
+            }
         }
         let row_pitch = pixels * channels;
         for (y, row) in (top..).zip(patch.chunks_exact_mut(row_pitch).take(6)) {
