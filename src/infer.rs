@@ -173,12 +173,13 @@ pub fn tensors(
     let shape = |index: usize| tensors.get(index).map_or_else(Vec::new, |t| t.shape().to_vec());
     let network = load(&files.path, files.proto, &|input| Ok(shape(input.index)))?;
     if network.inputs.len() != tensors.len() {
-        return Err(InferError::Output(format!(
-            "{}: the network has {} inputs and --tensor gives {}; name one file for each, in order",
-            files.path,
-            network.inputs.len(),
-            tensors.len()
-        )));
+        return Err(NetworkError::Card {
+            path: files.path,
+            field: "--tensor".to_owned(),
+            found: format!("{} files", tensors.len()),
+            expected: format!("{}, one for each input in order", network.inputs.len()),
+        }
+        .into());
     }
     let mut session = Session::new(&network)?;
     for (index, (tensor, port)) in tensors.into_iter().zip(&network.inputs).enumerate() {
