@@ -31,14 +31,18 @@ import onnx
 
 import graphs
 import kinds
+import moves
 import qoperator
+import unaries
 from net import BOUNDS, Invalid, Net, evaluate
 from program import Refused, Segcam
 
 TIE = 1e-3
 FLOAT = 1e-4
 REDRAWS = 60
-KINDS = {**kinds.KINDS, **graphs.KINDS, **qoperator.KINDS}
+KINDS = {}
+for part in (kinds, moves, unaries, graphs, qoperator):
+    KINDS.update(part.KINDS)
 
 
 @dataclasses.dataclass

@@ -3,6 +3,7 @@
 import numpy
 
 import kinds
+import unaries
 
 
 def start(net, channels=None, size=None):
@@ -85,8 +86,8 @@ def joined(net, *values):
 
 def unary(net, x):
     net.opset = max(net.opset, 14)
-    kind = net.pick(*kinds.ISSUE_UNARIES)
-    return net.quantize(net.node(kind, net.dequantize(x), **kinds.UNARIES[kind](net)))
+    kind = net.pick(*unaries.ISSUE_UNARIES)
+    return net.quantize(net.node(kind, net.dequantize(x), **unaries.UNARIES[kind](net)))
 
 
 def padded(net, x):
