@@ -71,6 +71,25 @@ def conv(net):
     finish(net, convolution(net))
 
 
+def wide(kernel, depthwise=False):
+    """What segmentation networks are made of, with as many channels as vector units like."""
+
+    def build(net):
+        channels = net.pick(net.number(1, 70), 16, 32, 64)
+        count = channels if depthwise else net.pick(net.number(1, 40), 8, 16, 32)
+        pads = [kernel // 2] * 4 if net.chance(0.8) else [0] * 4
+        x = net.input((1, channels, net.number(kernel, 14), net.number(kernel, 20)))
+        weight, fact = net.weight((count, 1 if depthwise else channels, kernel, kernel))
+        real = net.node(
+            "Conv", net.dequantize(x), weight, *net.bias(count, x.scale, fact["scale"]),
+            pads=pads, strides=net.pick([1, 1], [1, 1], [2, 2]) if depthwise else None,
+            group=channels if depthwise else 1,
+        )
+        finish(net, activation(net, real) if net.chance(0.3) else real)
+
+    return build
+
+
 def conv_activation(net):
     real = convolution(net)
     finish(net, activation(net, real))
@@ -250,6 +269,9 @@ KINDS = {
     "Conv": conv,
     "Conv + activation": conv_activation,
     "Conv to float": conv_float,
+    "Conv 3x3": wide(3),
+    "Conv 1x1": wide(1),
+    "Conv depthwise": wide(3, depthwise=True),
     "ConvTranspose": conv_transpose,
     "Gemm": gemm,
     "MatMul": matmul,
