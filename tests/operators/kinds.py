@@ -13,9 +13,9 @@ def picture(net, channels=None, least=1, most=12):
     return (batch, channels, net.number(least, most), net.number(least, most))
 
 
-def any_input(net, shape):
+def any_input(net, shape, scale=None):
     """A quantized input: bytes, now and then floats behind a QuantizeLinear."""
-    return net.float_input(shape) if net.chance(0.15) else net.input(shape)
+    return net.float_input(shape) if net.chance(0.15) else net.input(shape, scale)
 
 
 def finish(net, real, like=None, **parameters):

@@ -19,7 +19,7 @@ def slopes(net, rank, channels):
 
 def prelu(net):
     shape = picture(net)
-    x = any_input(net, shape)
+    x = any_input(net, shape, net.scale(-8, -2))
     finish(net, net.node("PRelu", net.dequantize(x), slopes(net, 4, shape[1])))
 
 
@@ -43,14 +43,14 @@ ISSUE_UNARIES = ["Relu", "LeakyRelu", "HardSwish", "HardSigmoid", "Sigmoid", "Ta
 def unary(operator):
     def build(net):
         net.opset = max(net.opset, 14)
-        x = any_input(net, picture(net))
+        x = any_input(net, picture(net), net.scale(-8, -2))
         finish(net, net.node(operator, net.dequantize(x), **UNARIES[operator](net)))
 
     return build
 
 
 def clip(net):
-    x = any_input(net, picture(net))
+    x = any_input(net, picture(net), net.scale(-8, -2))
     low, high = sorted(net.random.uniform(-128, 128, 2) * x.scale)
     bounds = net.pick([low, high], [low], ["", high], [0.0, 6.0])
     bounds = [bound if bound == "" else numpy.float32(bound) for bound in bounds]
@@ -58,7 +58,7 @@ def clip(net):
 
 
 def softmax(net):
-    x = any_input(net, picture(net, most=6))
+    x = any_input(net, picture(net, most=6), net.scale(-8, -2))
     finish(net, net.node("Softmax", net.dequantize(x), axis=net.pick(1, 1, -1, 2)))
 
 
@@ -66,7 +66,7 @@ def unary_chain(net):
     """Several unary functions, constants among them, one table."""
     net.opset = max(net.opset, 14)
     shape = picture(net)
-    x = any_input(net, shape)
+    x = any_input(net, shape, net.scale(-8, -2))
     real = net.dequantize(x)
     for _ in range(net.number(2, 4)):
         kind = net.pick(*ISSUE_UNARIES, "Abs", "Neg", "Clip", "Scale", "Shift", "PRelu", "Gate")
