@@ -35,6 +35,9 @@ pub enum Command {
     Doctor(DoctorArguments),
 }
 
+/// Threads that a network splits its rows over where nobody says.
+const MOST_THREADS: usize = 4;
+
 /// Flags that stand in for a model card.
 #[derive(Args, Debug, Default)]
 pub struct CardArguments {
@@ -49,7 +52,8 @@ pub struct CardArguments {
 impl CardArguments {
     pub fn of(&self, model: &str) -> ModelArguments {
         let (card, set) = (self.card.clone(), self.set.clone());
-        ModelArguments { model: model.to_owned(), card, set }
+        let threads = std::thread::available_parallelism().map_or(1, |count| count.get().min(MOST_THREADS));
+        ModelArguments { model: model.to_owned(), card, set, threads }
     }
 }
 
@@ -120,8 +124,8 @@ pub struct EvalArguments {
 pub struct BenchArguments {
     /// A model folder, an ONNX file, or "builtin".
     pub model: String,
-    /// Threads for the network: one, for now.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1))]
+    /// Threads for the integer operators.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=16))]
     pub threads: u16,
     /// Inferences after one warm-up.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]

@@ -140,6 +140,7 @@ fn execute(command: Command, log: &HeldLog) -> Result<(), Failure> {
         }
         Command::Bench(arguments) => {
             let named = arguments.card.of(&arguments.model);
+            let named = model::ModelArguments { threads: arguments.threads.into(), ..named };
             let report = bench::run(&named, arguments.iterations, arguments.frame)?;
             print(&report, arguments.json)
         }

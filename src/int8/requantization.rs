@@ -36,9 +36,70 @@ pub fn round_half_even(x: f32) -> i32 {
     ((x + MAGIC).to_bits() as i32).wrapping_sub(MAGIC.to_bits() as i32)
 }
 
+/// What an activation's bytes stand for: `real = scale * (x - zero_point)`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Quantization {
+    pub scale: f32,
+    /// Of the bytes as i8.
+    pub zero_point: i32,
+}
+
+impl Quantization {
+    /// As QuantizeLinear: round half to even, add the zero point, saturate. What is not a number
+    /// becomes the lowest.
+    pub fn quantize(self, real: f64) -> i8 {
+        let y = (real / f64::from(self.scale)).round_ties_even() + f64::from(self.zero_point);
+        if y.is_nan() { i8::MIN } else { y.clamp(-128.0, 127.0) as i8 }
+    }
+
+    /// How many quanta of `output` one quantum of this is.
+    pub(super) fn per(self, output: Quantization) -> f64 {
+        f64::from(self.scale) / f64::from(output.scale)
+    }
+}
+
+/// From a real number of output quanta, zero point not yet added, to the byte.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Saturate {
+    low: f32,
+    high: f32,
+    zero_point: i32,
+}
+
+impl Saturate {
+    pub fn new(zero_point: i32, low: i8, high: i8) -> Self {
+        let bound = |byte: i8| (i32::from(byte) - zero_point) as f32;
+        Saturate { low: bound(low), high: bound(high), zero_point }
+    }
+
+    /// The bounds are integers, so clamping before rounding is the same as after it, and keeps
+    /// the rounding in its range.
+    #[inline(always)]
+    pub fn apply(self, quanta: f32) -> i8 {
+        let x = if quanta > self.low { quanta } else { self.low };
+        let x = if x < self.high { x } else { self.high };
+        round_half_even(x).wrapping_add(self.zero_point) as i8
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn quantization_rounds_half_to_even_before_the_zero_point() {
+        let by_half = Quantization { scale: 0.5, zero_point: 3 };
+        let cases = [(0.25, 3), (0.75, 5), (1.25, 5), (-0.25, 3), (-0.75, 1), (1e9, 127)];
+        for (real, byte) in cases {
+            assert_eq!(by_half.quantize(real), byte, "{real}");
+            let saturate = Saturate::new(3, -128, 127);
+            assert_eq!(saturate.apply(real as f32 * 2.0), byte, "{real}");
+        }
+        assert_eq!(by_half.quantize(f64::NEG_INFINITY), -128);
+        assert_eq!(by_half.quantize(f64::NAN), -128);
+        let bounded = Saturate::new(3, 3, 20);
+        assert_eq!([f32::NAN, -9.0, 17.5, 16.5].map(|x| bounded.apply(x)), [3, 3, 20, 19]);
+    }
 
     #[test]
     fn rounding_takes_ties_to_even_like_the_standard() {

@@ -40,7 +40,7 @@ pub struct Report {
 /// Reports on a model, whether it runs or not.
 pub fn inspect(path: &str, model: &ModelProto, resolve: &Resolve) -> Report {
     let typed = load::type_graph(path, model.clone(), resolve);
-    let network = load::load(path, model.clone(), resolve);
+    let network = load::load(path, model.clone(), resolve, 1);
     let mut operators = listed(model);
     if let Ok(typed) = &typed {
         add_shapes_and_macs(&mut operators, typed);
@@ -157,8 +157,14 @@ fn mark_fused(operators: &mut [Operator], network: &Network) {
             left[at] = true;
         }
     }
+    let ways: HashMap<&str, &str> =
+        network.ways.iter().map(|way| (way.node.as_str(), way.runs.as_str())).collect();
     for (operator, left) in operators.iter_mut().zip(left) {
-        operator.runs = if left { "float" } else { "fused away" }.to_owned();
+        operator.runs = match ways.get(operator.name.as_str()) {
+            Some(way) if left || !way.starts_with("float") => way,
+            _ => "fused away",
+        }
+        .to_owned();
     }
 }
 

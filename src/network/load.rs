@@ -1,6 +1,10 @@
 //! ONNX -> tract's plan: shapes fixed, operators of ours in place, memory bounded.
 
-use super::{NetworkError, contain, ops, proto};
+use super::lower::wire::{Way, Ways, wire};
+use super::lower::{Facts, Lowered, Tensor, lower};
+use super::ops::region::Threads;
+use super::{NetworkError, contain, ops, proto, qdq};
+use crate::int8::kernels::Kernels;
 use std::collections::HashSet;
 use std::sync::Arc;
 use tract_onnx::pb::{
@@ -9,7 +13,7 @@ use tract_onnx::pb::{
 };
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::SimplePlan;
-use tract_onnx::tract_hir::infer::{Factoid, InferenceFact, InferenceModelExt};
+use tract_onnx::tract_hir::infer::{Factoid, InferenceFact, InferenceModel, InferenceModelExt};
 use tract_onnx::tract_hir::internal::DimLike;
 
 /// The most that all values of one inference together may take, in bytes.
@@ -50,55 +54,108 @@ pub struct Network {
     pub inputs: Vec<Port>,
     pub outputs: Vec<Port>,
     pub plan: Arc<TypedSimplePlan>,
+    /// How each node of the file runs, in the normal form's order.
+    pub ways: Vec<Way>,
 }
 
 /// Chooses the dimensions that an input leaves open.
 pub type Resolve<'a> = dyn Fn(&OpenInput) -> Result<Vec<usize>, NetworkError> + 'a;
 
 /// Makes a plan of a checked model. `path` is for the messages.
-pub fn load(path: &str, model: ModelProto, resolve: &Resolve) -> Result<Network, NetworkError> {
-    let typed = type_graph(path, model, resolve)?;
+pub fn load(
+    path: &str,
+    mut model: ModelProto,
+    resolve: &Resolve,
+    threads: usize,
+) -> Result<Network, NetworkError> {
+    let kernels = Kernels::detect()?;
+    let threads = Threads::new(threads).map_err(|cause| NetworkError::Threads(threads, cause))?;
+    let opset = proto::opset(&model);
+    let shapes = prepare(path, &mut model, resolve)?;
+    let fail = |error| graph_error(path, &error);
+    let inferred = contained(path, || infer(&model, &shapes).map_err(fail))?;
+    let whole = model.graph.take().unwrap_or_default();
+    let facts = contained(path, || Facts::new(&whole, &inferred).map_err(fail))?;
+    drop(inferred);
+    check_memory(path, facts.bytes())?;
+    let Lowered { graph, regions, kept } = contained(path, || Ok(lower(&whole, opset, &facts)))?;
+    drop(facts);
+    let own = shapes.len();
+    let taken = regions.iter().map(|region| region.inputs.len()).sum();
+    let names = whole.node.iter().map(|node| proto::node_name(node).to_owned()).collect();
+    drop(whole);
+    model.graph = Some(graph);
     contained(path, || {
-        let fail = |error| graph_error(path, &error);
-        let inputs = ports(path, &typed, typed.input_outlets().map_err(fail)?)?;
-        let outputs = ports(path, &typed, typed.output_outlets().map_err(fail)?)?;
+        let mut inferred = infer(&model, &shapes).map_err(fail)?;
+        let supplied = regions.iter().flat_map(|region| &region.outputs);
+        for (index, Tensor { fact, .. }) in supplied.enumerate() {
+            let fact = InferenceFact::dt_shape(fact.element, &fact.shape);
+            inferred.set_input_fact(own + index, fact).map_err(fail)?;
+        }
+        inferred.analyse(false).map_err(fail)?;
+        model.graph = None;
+        let mut typed = inferred.into_typed().map_err(fail)?;
+        let mut ways = Ways::new(names, kept);
+        wire(&mut typed, kernels, &threads, regions, own, &mut ways).map_err(fail)?;
+        let inputs = typed.input_outlets().map_err(fail)?[..own].to_vec();
+        typed.set_input_outlets(&inputs).map_err(fail)?;
+        let outputs = typed.output_outlets().map_err(fail)?[taken..].to_vec();
+        typed.select_output_outlets(&outputs).map_err(fail)?;
+        let inputs = ports(path, &typed, &inputs)?;
+        let outputs = ports(path, &typed, &outputs)?;
         let mut optimized = typed.into_decluttered().map_err(fail)?;
         ops::replace_resize(&mut optimized).map_err(fail)?;
         let optimized = optimized.into_optimized().map_err(fail)?;
-        check_memory(path, &optimized)?;
+        check_memory(path, bytes(&optimized))?;
         let plan = SimplePlan::new(optimized).map_err(fail)?;
-        Ok(Network { path: path.to_owned(), inputs, outputs, plan })
+        Ok(Network { path: path.to_owned(), inputs, outputs, plan, ways: ways.list() })
     })
 }
 
-/// The graph with all types and shapes known, its operators as the file has them.
+/// Brings the graph to its normal form and fixes its inputs' shapes.
+fn prepare(
+    path: &str,
+    model: &mut ModelProto,
+    resolve: &Resolve,
+) -> Result<Vec<Vec<usize>>, NetworkError> {
+    let opset = proto::opset(model);
+    if let Some(graph) = model.graph.as_mut() {
+        proto::name_nodes(graph);
+        scales_to_inputs(graph);
+        qdq::normalize(path, opset, graph)?;
+    }
+    if let Some(graph) = &model.graph {
+        check_operators(path, opset, graph, &ops::reader())?;
+    }
+    fixed_shapes(model, resolve)
+}
+
+/// tract's view of a model, with the shapes of its first inputs given; others carry theirs.
+fn infer(model: &ModelProto, shapes: &[Vec<usize>]) -> TractResult<InferenceModel> {
+    let mut graph = ops::reader().model_for_proto_model(model)?;
+    for (index, shape) in shapes.iter().enumerate() {
+        let element = graph.input_fact(index)?.datum_type.concretize();
+        let element = element.unwrap_or(f32::datum_type());
+        graph.set_input_fact(index, InferenceFact::dt_shape(element, shape))?;
+    }
+    graph.analyse(false)?;
+    Ok(graph)
+}
+
+/// The graph with all types and shapes known, its operators as the file has them but quantized
+/// ones in QDQ form.
 pub fn type_graph(
     path: &str,
     mut model: ModelProto,
     resolve: &Resolve,
 ) -> Result<TypedModel, NetworkError> {
-    let opset = proto::opset(&model);
-    if let Some(graph) = model.graph.as_mut() {
-        proto::name_nodes(graph);
-        scales_to_inputs(graph);
-    }
-    let onnx = ops::reader();
-    if let Some(graph) = &model.graph {
-        check_operators(path, opset, graph, &onnx)?;
-    }
-    let shapes = fixed_shapes(&model, resolve)?;
+    let shapes = prepare(path, &mut model, resolve)?;
     contained(path, || {
         let fail = |error| graph_error(path, &error);
-        let mut graph = onnx.model_for_proto_model(&model).map_err(fail)?;
+        let graph = infer(&model, &shapes).map_err(fail)?;
         drop(model);
-        for (index, shape) in shapes.iter().enumerate() {
-            let element = graph.input_fact(index).map_err(fail)?.datum_type.concretize();
-            let element = element.unwrap_or(f32::datum_type());
-            graph.set_input_fact(index, InferenceFact::dt_shape(element, shape)).map_err(fail)?;
-        }
-        graph.analyse(false).map_err(fail)?;
         let typed = graph.into_typed().map_err(fail)?;
-        check_memory(path, &typed)?;
+        check_memory(path, bytes(&typed))?;
         Ok(typed)
     })
 }
@@ -221,8 +278,8 @@ fn check_operators(
 }
 
 fn unsupported(path: &str, opset: i64, node: &NodeProto) -> NetworkError {
-    let hint = if node.op_type.starts_with("QLinear") || node.op_type == "QGemm" {
-        "quantize the network in QDQ format instead (quant_format=QDQ)"
+    let hint = if node.op_type.starts_with("QLinear") {
+        "it has no QDQ form here, so quantize the network in QDQ format (quant_format=QDQ)"
     } else {
         "leave it out of the network, or export with operators that `segcam inspect` lists as supported"
     };
@@ -236,21 +293,21 @@ fn unsupported(path: &str, opset: i64, node: &NodeProto) -> NetworkError {
     }
 }
 
+/// What all values of a graph take together.
+fn bytes(model: &TypedModel) -> u64 {
+    let outputs = model.nodes().iter().flat_map(|node| &node.outputs);
+    let bytes = outputs.map(|output| {
+        let fact = &output.fact;
+        let mut dims = fact.shape.iter();
+        dims.try_fold(fact.datum_type.size_of() as u64, |bytes, dim| {
+            Some(bytes.saturating_mul(dim.to_usize().ok()? as u64))
+        })
+    });
+    bytes.flatten().fold(0, u64::saturating_add)
+}
+
 /// Refuses graphs whose values no board could hold, before anything of that size is made.
-fn check_memory(path: &str, model: &TypedModel) -> Result<(), NetworkError> {
-    let mut total = 0u64;
-    for node in model.nodes() {
-        for output in &node.outputs {
-            let bytes = output
-                .fact
-                .shape
-                .iter()
-                .try_fold(output.fact.datum_type.size_of() as u64, |bytes, dim| {
-                    Some(bytes.saturating_mul(dim.to_usize().ok()? as u64))
-                });
-            total = total.saturating_add(bytes.unwrap_or(0));
-        }
-    }
+fn check_memory(path: &str, total: u64) -> Result<(), NetworkError> {
     if total > MAX_VALUES {
         let (found, limit) = (total >> 20, MAX_VALUES >> 20);
         return Err(NetworkError::Memory { path: path.to_owned(), found, limit });

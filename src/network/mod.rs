@@ -7,10 +7,12 @@
 
 pub mod inspect;
 pub mod load;
+pub mod lower;
 pub mod model;
 mod ops;
 pub mod plan;
 pub mod proto;
+mod qdq;
 pub mod receptive;
 
 use thiserror::Error;
@@ -44,6 +46,10 @@ pub enum NetworkError {
     Card { path: String, field: String, found: String, expected: String },
     #[error("input {index} \"{name}\": found {found}, expected {expected}")]
     Input { index: usize, name: String, found: String, expected: String },
+    #[error("{0}")]
+    Kernels(#[from] crate::int8::kernels::UnknownKernels),
+    #[error("no {0} threads to be had: {1}; take fewer")]
+    Threads(usize, rayon::ThreadPoolBuildError),
     #[error("the network failed while running: {0}")]
     Run(String),
     #[error(transparent)]

@@ -26,6 +26,8 @@ pub struct ModelArguments {
     pub card: Option<PathBuf>,
     /// `key=value` pairs that stand over the card's.
     pub set: Vec<String>,
+    /// Threads that integer operators split their rows over.
+    pub threads: usize,
 }
 
 /// How an output's bytes stand for classes.
@@ -132,7 +134,8 @@ pub fn open(arguments: &ModelArguments) -> Result<Model, NetworkError> {
     let card = files.card;
     let path = files.path;
     let receptive = receptive_field(&files.proto, card.output.index);
-    let network = load(&path, files.proto, &|input| open_shape(&path, input, &card))?;
+    let network =
+        load(&path, files.proto, &|input| open_shape(&path, input, &card), arguments.threads)?;
     let input = input_spec(&network, &card)?;
     let output = output_spec(&network, &card, &input)?;
     let classes = classes(&files.card_path, &card, &output)?;

@@ -120,8 +120,8 @@ fn through(
         radius: radius + (window - 1.0) * step,
         stride: stride.max(step * by),
     };
-    match node.op_type.as_str() {
-        "Conv" | "QLinearConv" | "ConvInteger" | "MaxPool" | "AveragePool" | "LpPool" => {
+    match node.op_type.strip_prefix("QLinear").unwrap_or(&node.op_type) {
+        "Conv" | "ConvInteger" | "MaxPool" | "AveragePool" | "LpPool" => {
             // A window without kernel_shape takes it from the weights: 3 is usual, 7 is safe.
             let kernel = largest("kernel_shape", 7);
             let window = (kernel - 1.0) * largest("dilations", 1) + 1.0;
@@ -153,7 +153,10 @@ fn through(
         | "ReduceMax"
         | "ReduceSum"
         | "MatMul"
+        | "MatMulInteger"
         | "Gemm"
+        | "QGemm"
+        | "DynamicQuantizeLinear"
         | "InstanceNormalization"
         | "LayerNormalization"
         | "Flatten"

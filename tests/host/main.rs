@@ -6,6 +6,7 @@ mod messages;
 mod networks;
 mod onnx;
 mod program;
+mod qoperator;
 mod run;
 mod tiles;
 mod zoo;

@@ -11,6 +11,7 @@ use tract_onnx::pb::{
 pub enum Attribute {
     Ints(&'static str, Vec<i64>),
     Int(&'static str, i64),
+    Float(&'static str, f32),
     Text(&'static str, &'static str),
     Floats(&'static str, Vec<f32>),
 }
@@ -45,6 +46,30 @@ impl Graph {
             raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
             ..Default::default()
         });
+        self
+    }
+
+    /// No dimensions for a single value.
+    pub fn integers(
+        mut self,
+        name: &str,
+        element: DataType,
+        shape: &[i64],
+        values: &[i32],
+    ) -> Graph {
+        self.graph.initializer.push(TensorProto {
+            name: name.into(),
+            dims: shape.to_vec(),
+            data_type: element as i32,
+            int32_data: values.to_vec(),
+            ..Default::default()
+        });
+        self
+    }
+
+    /// Puts the last node's operator into a domain.
+    pub fn in_domain(mut self, domain: &str) -> Graph {
+        self.graph.node.last_mut().unwrap().domain = domain.into();
         self
     }
 
@@ -87,6 +112,10 @@ fn attribute(attribute: Attribute) -> AttributeProto {
         Attribute::Int(name, int) => {
             proto.i = int;
             (name, AttributeType::Int)
+        }
+        Attribute::Float(name, float) => {
+            proto.f = float;
+            (name, AttributeType::Float)
         }
         Attribute::Text(name, text) => {
             proto.s = text.into();

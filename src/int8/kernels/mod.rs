@@ -7,7 +7,18 @@
 //! elements (one a kernel row; one a tap when dilated), so every dense convolution, whatever its
 //! kernel, stride or dilation, is the same product: panel runs times packed columns.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod detection;
 mod reference;
+mod scratch;
+#[cfg(target_arch = "x86_64")]
+mod tile;
+
+pub use detection::UnknownKernels;
+pub use scratch::{SLACK, split};
 
 use super::requantization::Requantize;
 
@@ -15,6 +26,10 @@ use super::requantization::Requantize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kernels {
     Reference,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
 }
 
 /// What an element of a panel is, for an activation x (i8) with its zero point.
@@ -120,10 +135,47 @@ pub struct DepthwiseRow<'a> {
     pub bias: &'a [i32],
 }
 
+/// How a set wants the small matrix products of Winograd's algorithm.
+#[derive(Clone, Copy, Debug)]
+pub struct ProductsFormat {
+    /// Neighbouring elements that one lane multiplies at once.
+    pub group: usize,
+    /// Columns worth computing side by side, a multiple of 8.
+    pub block: usize,
+}
+
+/// One small matrix product: `tiles` rows of `depth` elements times `columns` columns.
+#[derive(Clone, Copy, Debug)]
+pub struct Products<'a> {
+    /// `[tile][depth]`.
+    pub panel: &'a [i16],
+    pub tiles: usize,
+    /// A multiple of the group.
+    pub depth: usize,
+    /// `[depth / group][column][group]`.
+    pub weights: &'a [i16],
+    /// A multiple of 8, at most the block.
+    pub columns: usize,
+}
+
 impl Kernels {
     pub fn format(self) -> Format {
         match self {
             Kernels::Reference => reference::FORMAT,
+            #[cfg(target_arch = "x86_64")]
+            Kernels::Avx2 => avx2::FORMAT,
+            #[cfg(target_arch = "x86_64")]
+            Kernels::Avx512 => avx512::FORMAT,
+        }
+    }
+
+    pub fn products_format(self) -> ProductsFormat {
+        match self {
+            Kernels::Reference => reference::PRODUCTS_FORMAT,
+            #[cfg(target_arch = "x86_64")]
+            Kernels::Avx2 => avx2::PRODUCTS_FORMAT,
+            #[cfg(target_arch = "x86_64")]
+            Kernels::Avx512 => avx512::PRODUCTS_FORMAT,
         }
     }
 
@@ -131,6 +183,10 @@ impl Kernels {
     pub fn dense(self, row: &Row, columns: &Columns, store: &mut Store) {
         match self {
             Kernels::Reference => reference::dense(row, columns, store),
+            #[cfg(target_arch = "x86_64")]
+            Kernels::Avx2 => avx2::dense(row, columns, store),
+            #[cfg(target_arch = "x86_64")]
+            Kernels::Avx512 => avx512::dense(row, columns, store),
         }
     }
 
@@ -145,6 +201,97 @@ impl Kernels {
     ) {
         match self {
             Kernels::Reference => reference::depthwise(row, requantize, out, pixel_pitch),
+            #[cfg(target_arch = "x86_64")]
+            Kernels::Avx2 => avx2::depthwise(row, requantize, out, pixel_pitch),
+            #[cfg(target_arch = "x86_64")]
+            Kernels::Avx512 => avx512::depthwise(row, requantize, out, pixel_pitch),
         }
+    }
+
+    /// A small matrix product with wrapping sums, to `out[tile * columns + column]`.
+    pub fn products(self, products: &Products, out: &mut [i32]) {
+        match self {
+            Kernels::Reference => reference::products(products, out),
+            #[cfg(target_arch = "x86_64")]
+            Kernels::Avx2 => avx2::products(products, out),
+            #[cfg(target_arch = "x86_64")]
+            Kernels::Avx512 => avx512::products(products, out),
+        }
+    }
+
+    /// Runs `work` compiled for the set's instructions; only what is `#[inline(always)]` inside
+    /// gains.
+    #[inline(always)]
+    pub fn vectorize<R>(self, work: impl FnOnce() -> R) -> R {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Kernels::Avx2 => avx2::vectorize(work),
+            #[cfg(target_arch = "x86_64")]
+            Kernels::Avx512 => avx512::vectorize(work),
+            _ => work(),
+        }
+    }
+}
+
+impl Columns {
+    /// Panics unless every load and store of `dense` stays inside its slices; whoever uses raw
+    /// pointers asks this first.
+    fn check(&self, row: &Row, store: &Store, format: Format) {
+        let size = if format.element == Element::Difference { 2 } else { 1 };
+        let blocks = self.count.div_ceil(format.block);
+        let weights = match &self.weights {
+            Weights::Bytes(weights) if size == 1 => weights.len(),
+            Weights::Words(weights) if size == 2 => weights.len(),
+            _ => panic!("the weights are packed for another set of kernels"),
+        };
+        assert_eq!(row.run % format.group, 0);
+        assert_eq!(row.runs.len() * row.run, self.depth);
+        assert!(weights >= blocks * format.block * self.depth);
+        assert!(self.start.len() >= blocks * format.block);
+        if let Some(shift) = &self.shift {
+            assert!(shift.len() >= blocks * format.block);
+            assert!(row.window_sums.is_some_and(|sums| sums.len() >= row.pixels));
+        }
+        let Some(last) = row.pixels.checked_sub(1) else { return };
+        for start in row.runs {
+            assert!(last * row.pixel_stride + start + row.run * size <= row.panel.len());
+        }
+        match store {
+            Store::Bytes { requantize, out, pixel_pitch, segments } => {
+                assert!(requantize.multiplier.len() >= self.count);
+                assert!(requantize.addend.len() >= self.count);
+                for segment in *segments {
+                    assert!(last * pixel_pitch + segment.offset + segment.columns <= out.len());
+                }
+            }
+            Store::Sums { out, pixel_pitch } => {
+                assert!(last * pixel_pitch + self.count <= out.len());
+            }
+        }
+    }
+}
+
+impl Products<'_> {
+    /// The same for `products`.
+    fn check(&self, out: &[i32], format: ProductsFormat) {
+        assert!(self.columns.is_multiple_of(8) && self.depth.is_multiple_of(format.group));
+        assert!(self.panel.len() >= self.tiles * self.depth);
+        assert!(self.weights.len() >= self.depth * self.columns);
+        assert!(out.len() >= self.tiles * self.columns);
+    }
+}
+
+impl DepthwiseRow<'_> {
+    /// The same for `depthwise`.
+    fn check(&self, requantize: &Requantize, out: &[i8], pixel_pitch: usize) {
+        assert!(self.weights.len() >= self.taps.len() * self.channels);
+        assert!(self.bias.len() >= self.channels);
+        assert!(requantize.multiplier.len() >= self.channels);
+        assert!(requantize.addend.len() >= self.channels);
+        let Some(last) = self.pixels.checked_sub(1) else { return };
+        for tap in self.taps {
+            assert!(last * self.pixel_stride + tap + self.channels <= self.panel.len());
+        }
+        assert!(last * pixel_pitch + self.channels <= out.len());
     }
 }

@@ -1,9 +1,13 @@
 //! What the kernels answer, in plain Rust: exact 32-bit sums, requantized once.
 
-use super::{Columns, DepthwiseRow, Element, Format, Requantize, Row, Store, Weights};
+use super::{
+    Columns, DepthwiseRow, Element, Format, Products, ProductsFormat, Requantize, Row, Store,
+    Weights,
+};
 
 /// The smallest there is: one element, one column.
 pub const FORMAT: Format = Format { element: Element::Difference, group: 1, block: 1 };
+pub const PRODUCTS_FORMAT: ProductsFormat = ProductsFormat { group: 1, block: 8 };
 
 pub fn dense(row: &Row, columns: &Columns, store: &mut Store) {
     let Weights::Words(weights) = &columns.weights else { return };
@@ -44,6 +48,17 @@ pub fn depthwise(row: &DepthwiseRow, requantize: &Requantize, out: &mut [i8], pi
                 sum = sum.wrapping_add(i32::from(x) * i32::from(w));
             }
             out[pixel * pixel_pitch + channel] = requantize.apply(sum, channel);
+        }
+    }
+}
+
+pub fn products(products: &Products, out: &mut [i32]) {
+    let Products { panel, tiles, depth, weights, columns } = *products;
+    for (out, panel) in out.chunks_exact_mut(columns).zip(panel.chunks_exact(depth)).take(tiles) {
+        for (column, out) in out.iter_mut().enumerate() {
+            *out = panel.iter().enumerate().fold(0, |sum: i32, (k, x)| {
+                sum.wrapping_add(i32::from(*x) * i32::from(weights[k * columns + column]))
+            });
         }
     }
 }

@@ -5,6 +5,7 @@ mod conv_transpose;
 mod max_unpool;
 mod pad;
 mod quantize;
+pub mod region;
 mod upsample;
 
 pub use bilinear::replace as replace_resize;

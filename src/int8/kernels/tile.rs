@@ -1,0 +1,321 @@
+//! Tiles of sums held in registers, for any x86 set.
+//!
+//! A tile is some pixels times some vectors of columns. Each step takes four bytes of every
+//! pixel (a group), repeated over the lanes, times one vector of weights a column vector.
+#![allow(unsafe_code)]
+
+use super::{Columns, Products, Requantize, Row, Segment, Store, Weights};
+
+/// A vector of 32-bit sums, one a column. Whoever calls has checked that the processor has it and
+/// that the pointers are good for the lanes that are asked for.
+pub trait Lanes: Copy {
+    const COLUMNS: usize;
+    /// Multipliers and addends of the columns.
+    type Scale: Copy;
+
+    unsafe fn splat(group: i32) -> Self;
+    unsafe fn load(from: *const u8) -> Self;
+    /// Adds the products of each lane's group.
+    unsafe fn dot(self, x: Self, weights: Self) -> Self;
+    /// Adds `shift * sum` in 32 bits.
+    unsafe fn shifted(self, shift: Self, sum: i32) -> Self;
+    /// The scale of the first `valid` columns.
+    unsafe fn scale(multiplier: *const f32, addend: *const f32, valid: usize) -> Self::Scale;
+    /// Requantizes and stores the first `valid` columns.
+    unsafe fn store_bytes(self, scale: Self::Scale, to: &Requantize, out: *mut i8, valid: usize);
+    unsafe fn store_sums(self, out: *mut i32, valid: usize);
+}
+
+/// Some columns over all pixels of a row.
+#[derive(Clone, Copy)]
+pub struct Strip<'a> {
+    panel: *const u8,
+    pixel_stride: usize,
+    runs: &'a [usize],
+    run_bytes: usize,
+    pixels: usize,
+    /// Weights of the first vector of columns.
+    weights: *const u8,
+    /// From one step's weights to the next, and from one vector of columns to the next, in bytes.
+    step: usize,
+    next: usize,
+    /// Where the sums start, one a column.
+    start: *const i32,
+}
+
+/// What happens to the sums of one pixel.
+pub trait Finish<V, const C: usize> {
+    /// Whoever calls has checked that the pixel exists.
+    unsafe fn pixel(&self, pixel: usize, sums: [V; C]);
+}
+
+/// Everything, in tiles of at most `most` pixels (no more than 12). Whoever calls has checked the
+/// strip's slices.
+#[inline(always)]
+pub unsafe fn run<V: Lanes, const C: usize>(
+    strip: &Strip,
+    most: usize,
+    finish: &impl Finish<V, C>,
+) {
+    let mut pixel = 0;
+    let mut tiles = strip.pixels.div_ceil(most);
+    while tiles > 0 {
+        let pixels = (strip.pixels - pixel).div_ceil(tiles);
+        // SAFETY: as the caller's.
+        unsafe {
+            match pixels {
+                1 => tile::<V, 1, C>(strip, pixel, finish),
+                2 => tile::<V, 2, C>(strip, pixel, finish),
+                3 => tile::<V, 3, C>(strip, pixel, finish),
+                4 => tile::<V, 4, C>(strip, pixel, finish),
+                5 => tile::<V, 5, C>(strip, pixel, finish),
+                6 => tile::<V, 6, C>(strip, pixel, finish),
+                7 => tile::<V, 7, C>(strip, pixel, finish),
+                8 => tile::<V, 8, C>(strip, pixel, finish),
+                9 => tile::<V, 9, C>(strip, pixel, finish),
+                10 => tile::<V, 10, C>(strip, pixel, finish),
+                11 => tile::<V, 11, C>(strip, pixel, finish),
+                _ => tile::<V, 12, C>(strip, pixel, finish),
+            }
+        }
+        pixel += pixels;
+        tiles -= 1;
+    }
+}
+
+#[inline(always)]
+unsafe fn tile<V: Lanes, const P: usize, const C: usize>(
+    strip: &Strip,
+    pixel: usize,
+    finish: &impl Finish<V, C>,
+) {
+    // SAFETY: the caller has checked all pixels, runs and columns.
+    unsafe {
+        let mut start = [V::splat(0); C];
+        for (c, start) in start.iter_mut().enumerate() {
+            *start = V::load(strip.start.add(c * V::COLUMNS).cast());
+        }
+        let mut sums = [start; P];
+        // Three bases and three offsets: few registers address many pixels.
+        let stride = strip.pixel_stride;
+        let first = strip.panel.add(pixel * stride);
+        let bases = [first, first.wrapping_add(4 * stride), first.wrapping_add(8 * stride)];
+        let mut weights = strip.weights;
+        for run in strip.runs {
+            let mut at = *run;
+            while at < run + strip.run_bytes {
+                let mut columns = start;
+                for (c, columns) in columns.iter_mut().enumerate() {
+                    *columns = V::load(weights.add(c * strip.next));
+                }
+                weights = weights.add(strip.step);
+                for (p, sums) in sums.iter_mut().enumerate() {
+                    let base = bases[p / 4].wrapping_add(at);
+                    let group = match p % 4 {
+                        0 => base,
+                        1 => base.wrapping_add(stride),
+                        2 => base.wrapping_add(2 * stride),
+                        _ => base.wrapping_add(3 * stride),
+                    };
+                    let x = V::splat(group.cast::<i32>().read_unaligned());
+                    for (sum, weights) in sums.iter_mut().zip(columns) {
+                        *sum = sum.dot(x, weights);
+                    }
+                }
+                at += 4;
+            }
+        }
+        for (p, sums) in sums.into_iter().enumerate() {
+            finish.pixel(pixel + p, sums);
+        }
+    }
+}
+
+/// Requantized bytes.
+struct Bytes<'a, V: Lanes, const C: usize> {
+    requantize: &'a Requantize,
+    scale: [V::Scale; C],
+    out: *mut i8,
+    pixel_pitch: usize,
+    segments: &'a [Segment],
+    column: usize,
+    valid: [usize; C],
+    /// Where a vector's columns go when one segment has them all.
+    offset: [Option<usize>; C],
+    shift: Option<([V; C], *const i32)>,
+}
+
+impl<V: Lanes, const C: usize> Finish<V, C> for Bytes<'_, V, C> {
+    #[inline(always)]
+    unsafe fn pixel(&self, pixel: usize, mut sums: [V; C]) {
+        // SAFETY: segments, columns and pixels were checked.
+        unsafe {
+            if let Some((shift, window_sums)) = self.shift {
+                for (sum, shift) in sums.iter_mut().zip(shift) {
+                    *sum = sum.shifted(shift, *window_sums.add(pixel));
+                }
+            }
+            let out = self.out.add(pixel * self.pixel_pitch);
+            for (c, sums) in sums.into_iter().enumerate() {
+                if let Some(offset) = self.offset[c] {
+                    let out = out.add(offset);
+                    sums.store_bytes(self.scale[c], self.requantize, out, self.valid[c]);
+                } else {
+                    let mut bytes = [0; 16];
+                    let (scale, valid) = (self.scale[c], self.valid[c]);
+                    sums.store_bytes(scale, self.requantize, bytes.as_mut_ptr(), valid);
+                    self.scatter(out, self.column + c * V::COLUMNS, &bytes[..valid]);
+                }
+            }
+        }
+    }
+}
+
+impl<V: Lanes, const C: usize> Bytes<'_, V, C> {
+    /// Columns from `first` on go to their segments. Whoever calls has checked these.
+    #[cold]
+    unsafe fn scatter(&self, out: *mut i8, first: usize, bytes: &[i8]) {
+        for segment in self.segments {
+            for (column, byte) in (first..).zip(bytes) {
+                if column >= segment.column && column < segment.column + segment.columns {
+                    // SAFETY: as the caller's.
+                    unsafe { *out.add(segment.offset + column - segment.column) = *byte };
+                }
+            }
+        }
+    }
+}
+
+/// Sums as they are.
+struct Sums<V, const C: usize> {
+    out: *mut i32,
+    pixel_pitch: usize,
+    valid: [usize; C],
+    shift: Option<([V; C], *const i32)>,
+}
+
+impl<V: Lanes, const C: usize> Finish<V, C> for Sums<V, C> {
+    #[inline(always)]
+    unsafe fn pixel(&self, pixel: usize, mut sums: [V; C]) {
+        // SAFETY: columns and pixels were checked.
+        unsafe {
+            if let Some((shift, window_sums)) = self.shift {
+                for (sum, shift) in sums.iter_mut().zip(shift) {
+                    *sum = sum.shifted(shift, *window_sums.add(pixel));
+                }
+            }
+            let out = self.out.add(pixel * self.pixel_pitch);
+            for (c, sums) in sums.into_iter().enumerate() {
+                sums.store_sums(out.add(c * V::COLUMNS), self.valid[c]);
+            }
+        }
+    }
+}
+
+/// C vectors of columns from `column` on, for a whole row; blocks have `block` columns, sums are
+/// kept of at most `most` pixels. Whoever calls has checked row, columns and store.
+#[inline(always)]
+pub unsafe fn dense<V: Lanes, const C: usize>(
+    row: &Row,
+    columns: &Columns,
+    store: &mut Store,
+    column: usize,
+    block: usize,
+    most: usize,
+) {
+    let (weights, size): (*const u8, usize) = match &columns.weights {
+        Weights::Bytes(weights) => (weights.as_ptr().cast(), 1),
+        Weights::Words(weights) => (weights.as_ptr().cast(), 2),
+    };
+    let mut valid = [0; C];
+    for (c, valid) in valid.iter_mut().enumerate() {
+        *valid = (columns.count - column - c * V::COLUMNS).min(V::COLUMNS);
+    }
+    // SAFETY: `column` is the first of a block, and as the caller's.
+    unsafe {
+        let strip = Strip {
+            panel: row.panel.as_ptr(),
+            pixel_stride: row.pixel_stride,
+            runs: row.runs,
+            run_bytes: row.run * size,
+            pixels: row.pixels,
+            weights: weights.add(column * columns.depth * size),
+            step: block * 4,
+            next: block * columns.depth * size,
+            start: columns.start.as_ptr().add(column),
+        };
+        let shift = columns.shift.as_ref().zip(row.window_sums).map(|(shift, sums)| {
+            let mut lanes = [V::splat(0); C];
+            for (c, lanes) in lanes.iter_mut().enumerate() {
+                *lanes = V::load(shift.as_ptr().add(column + c * V::COLUMNS).cast());
+            }
+            (lanes, sums.as_ptr())
+        });
+        match store {
+            Store::Bytes { requantize, out, pixel_pitch, segments } => {
+                let scale = |c: usize| {
+                    let at = column + c * V::COLUMNS;
+                    let multiplier = requantize.multiplier.as_ptr().add(at);
+                    V::scale(multiplier, requantize.addend.as_ptr().add(at), valid[c])
+                };
+                let mut scales = [scale(0); C];
+                let mut offset = [None; C];
+                for c in 0..C {
+                    scales[c] = scale(c);
+                    let first = column + c * V::COLUMNS;
+                    offset[c] = segments.iter().find_map(|s| {
+                        let inside = first >= s.column && first + valid[c] <= s.column + s.columns;
+                        inside.then(|| s.offset + first - s.column)
+                    });
+                }
+                run(
+                    &strip,
+                    most,
+                    &Bytes::<V, C> {
+                        requantize,
+                        scale: scales,
+                        out: out.as_mut_ptr(),
+                        pixel_pitch: *pixel_pitch,
+                        segments,
+                        column,
+                        valid,
+                        offset,
+                        shift,
+                    },
+                );
+            }
+            Store::Sums { out, pixel_pitch } => {
+                let out = out.as_mut_ptr().add(column);
+                run(&strip, most, &Sums { out, pixel_pitch: *pixel_pitch, valid, shift });
+            }
+        }
+    }
+}
+
+/// C vectors of columns from `column` on. Whoever calls has checked the products.
+#[inline(always)]
+pub unsafe fn products<V: Lanes, const C: usize>(
+    products: &Products,
+    out: &mut [i32],
+    column: usize,
+    most: usize,
+) {
+    let zeroes = [0; 32];
+    // SAFETY: as the caller's.
+    unsafe {
+        let strip = Strip {
+            panel: products.panel.as_ptr().cast(),
+            pixel_stride: products.depth * 2,
+            runs: &[0],
+            run_bytes: products.depth * 2,
+            pixels: products.tiles,
+            weights: products.weights.as_ptr().add(column * 2).cast(),
+            step: products.columns * 4,
+            next: V::COLUMNS * 4,
+            start: zeroes.as_ptr(),
+        };
+        let out = out.as_mut_ptr().add(column);
+        let valid = [V::COLUMNS; C];
+        run(&strip, most, &Sums::<V, C> { out, pixel_pitch: products.columns, valid, shift: None });
+    }
+}

@@ -1,0 +1,37 @@
+use super::*;
+use crate::int8::testing::{Owned, splits};
+
+#[test]
+fn every_value_becomes_its_entry() {
+    fastrand::seed(3);
+    for _ in 0..200 {
+        let channels = [1, 3, 16, 21, 70][fastrand::usize(..5)];
+        let (height, width) = (fastrand::usize(1..5), fastrand::usize(1..9));
+        let input = Owned::random(height, width, channels);
+        let answers: Vec<i8> = (0..256 * channels).map(|_| fastrand::i8(..)).collect();
+        let by_channel = fastrand::bool();
+        let answer = |channel: usize, x: i8| {
+            let table = if by_channel { channel } else { 0 };
+            answers[256 * table + (i32::from(x) + 128) as usize]
+        };
+        let table = match by_channel {
+            true => Table::per_channel(channels, answer),
+            false => Table::new(|x| answer(0, x)),
+        };
+        let before = Owned::random(height, width, channels);
+        let mut out = before.clone();
+        for rows in splits(height) {
+            table.run(&input.view(), rows.clone(), &mut out.rows_mut(rows));
+        }
+        out.assert_same_gaps(&before);
+        let mut in_place = input.clone();
+        for rows in splits(height) {
+            table.run_in_place(&mut in_place.rows_mut(rows));
+        }
+        in_place.assert_same_gaps(&input);
+        let expected: Vec<i8> =
+            input.values().iter().enumerate().map(|(i, x)| answer(i % channels, *x)).collect();
+        assert_eq!(out.values(), expected);
+        assert_eq!(in_place.values(), expected);
+    }
+}

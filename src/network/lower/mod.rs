@@ -1,0 +1,252 @@
+//! Graph passes: from the ONNX graph to integer programs and what is left for tract.
+//!
+//! Everything arrives as QDQ (see [`super::qdq`]). One walk over the nodes, in the file's order,
+//! says of each tensor what it is ([`real::Real`]): bytes with a scale, a table of them, sums
+//! that wait for their output's scale, or something only tract can make. A QuantizeLinear turns
+//! what waits into steps of the integer program:
+//!
+//! * [`linear`]: convolutions and matrix products,
+//! * [`arithmetic`]: Add, Mul, average pools, linear Resize,
+//! * [`pointwise`]: functions of one byte, and chains of them, as tables,
+//! * [`movement`]: operators that only move bytes, and the largest of them.
+//!
+//! [`regions`] then asks, from the graph's outputs back, which tensors the steps can supply and
+//! which nodes stay in tract, and cuts the graph there.
+
+mod arithmetic;
+mod facts;
+mod labels;
+mod linear;
+mod located;
+mod movement;
+mod pointwise;
+mod real;
+mod regions;
+mod window;
+pub mod wire;
+
+pub use facts::{Fact, Facts};
+pub use regions::{Lowered, Region, Tensor};
+
+use crate::int8::Quantization;
+use crate::int8::draft::{Draft, Sketch, Step, Value};
+use located::Located;
+use real::Real;
+use std::collections::HashMap;
+use tract_onnx::pb::{GraphProto, NodeProto};
+
+/// Lowers a graph whose tensors are known by `facts`.
+pub fn lower(graph: &GraphProto, opset: i64, facts: &Facts) -> Lowered {
+    let mut lowering = Lowering::new(graph, opset, facts);
+    for index in 0..graph.node.len() {
+        lowering.now = index;
+        lowering.visit(&graph.node[index]);
+    }
+    regions::cut(lowering)
+}
+
+/// An integer tensor of the graph. `unsigned`: the graph has it as u8.
+#[derive(Clone, Debug)]
+struct Bytes {
+    located: Located,
+    unsigned: bool,
+}
+
+/// Why a node does not run in integers, in few words.
+type Why = String;
+
+struct Lowering<'a> {
+    graph: &'a GraphProto,
+    facts: &'a Facts,
+    opset: i64,
+    /// The node that is being visited.
+    now: usize,
+    draft: Draft,
+    /// The step that writes each value.
+    writers: HashMap<Value, usize>,
+    /// What the steps load.
+    loaded: Vec<&'a str>,
+    bytes: HashMap<&'a str, Bytes>,
+    reals: HashMap<&'a str, Real<'a>>,
+    producers: HashMap<&'a str, usize>,
+    /// What was made of a tensor already, by its name and bits of the target.
+    made: HashMap<(&'a str, [i64; 4]), Located>,
+    why: HashMap<usize, Why>,
+}
+
+impl<'a> Lowering<'a> {
+    fn new(graph: &'a GraphProto, opset: i64, facts: &'a Facts) -> Lowering<'a> {
+        let mut producers = HashMap::new();
+        for (index, node) in graph.node.iter().enumerate() {
+            for output in node.output.iter().filter(|name| !name.is_empty()) {
+                producers.insert(output.as_str(), index);
+            }
+        }
+        Lowering {
+            graph,
+            facts,
+            opset,
+            now: 0,
+            draft: Draft::default(),
+            writers: HashMap::new(),
+            loaded: Vec::new(),
+            bytes: HashMap::new(),
+            reals: HashMap::new(),
+            producers,
+            made: HashMap::new(),
+            why: HashMap::new(),
+        }
+    }
+
+    fn node(&self, index: usize) -> &'a NodeProto {
+        &self.graph.node[index]
+    }
+
+    fn visit(&mut self, node: &'a NodeProto) {
+        let outcome = match node.op_type.as_str() {
+            "QuantizeLinear" => self.quantize(node),
+            "DequantizeLinear" => self.dequantize(node),
+            _ if movement::moves(node) => self.movement(node),
+            _ if pointwise::applies(self, node) => self.pointwise(node),
+            _ => self.wait(node),
+        };
+        if let Err(why) = outcome {
+            self.why.insert(self.now, why);
+        }
+    }
+
+    /// The scale and zero point (of the i8 domain) that inputs 1 and 2 of `node` give, and
+    /// whether they are of u8.
+    fn quantization(&self, node: &NodeProto) -> Result<(Quantization, bool), Why> {
+        let scale = node.input.get(1).and_then(|name| self.facts.reals(name));
+        let scale = scale.ok_or("its scale is not constant")?;
+        let &[scale] = &scale[..] else { return Err("its scale is one per channel".into()) };
+        let zero_point = match node.input.get(2).filter(|name| !name.is_empty()) {
+            Some(name) => self.facts.integers(name).ok_or("its zero point is not constant")?,
+            None => vec![0],
+        };
+        let &[zero_point] = &zero_point[..] else {
+            return Err("its zero point is one per channel".into());
+        };
+        let (quantized, quantizes) = match node.op_type.as_str() {
+            "QuantizeLinear" => (node.output.first(), true),
+            _ => (node.input.first(), false),
+        };
+        let element = quantized.and_then(|name| self.facts.get(name)).map(|fact| fact.element);
+        let unsigned = match element {
+            Some(element) if element == u8::datum_type() => true,
+            Some(element) if element == i8::datum_type() => false,
+            _ if quantizes => return Err("it does not quantize to u8 or i8".into()),
+            _ => return Err("it does not dequantize u8 or i8".into()),
+        };
+        if !(scale.is_finite() && scale > 0.0) {
+            return Err(format!("its scale {scale} is not a positive number"));
+        }
+        let zero_point = zero_point as i32 - if unsigned { 128 } else { 0 };
+        Ok((Quantization { scale, zero_point }, unsigned))
+    }
+
+    fn quantize(&mut self, node: &'a NodeProto) -> Result<(), Why> {
+        let (quantization, unsigned) = self.quantization(node)?;
+        let target = real::Target { quantization, low: i8::MIN, high: i8::MAX };
+        let located = self.bytes_of(&node.input[0], target, 0)?;
+        self.bytes.insert(&node.output[0], Bytes { located, unsigned });
+        Ok(())
+    }
+
+    fn dequantize(&mut self, node: &'a NodeProto) -> Result<(), Why> {
+        let (quantization, unsigned) = self.quantization(node)?;
+        let name = node.input[0].as_str();
+        if self.facts.constant(name).is_some() {
+            // Weights and other constants are read by who uses them.
+            return Err("it dequantizes a constant".into());
+        }
+        let located = self.integers(name, unsigned)?;
+        self.reals.insert(&node.output[0], Real::View { located, quantization });
+        Ok(())
+    }
+
+    /// An integer tensor's bytes: what steps made, or loaded from outside.
+    fn integers(&mut self, name: &'a str, unsigned: bool) -> Result<Located, Why> {
+        if let Some(bytes) = self.bytes.get(name) {
+            return match bytes.unsigned == unsigned {
+                true => Ok(bytes.located.clone()),
+                false => Err("its types contradict each other".into()),
+            };
+        }
+        let located = self.load(name, None)?;
+        self.bytes.insert(name, Bytes { located: located.clone(), unsigned });
+        Ok(located)
+    }
+
+    /// A step that reads a tensor from outside, in the tensor's own order.
+    fn load(&mut self, name: &'a str, quantization: Option<Quantization>) -> Result<Located, Why> {
+        let shape = self.facts.shape(name).ok_or("its input's shape is not known")?.to_vec();
+        if shape.contains(&0) {
+            return Err("its input is empty".into());
+        }
+        let order: Vec<usize> = (0..shape.len()).collect();
+        self.load_in_order(name, quantization, &shape, &order)
+    }
+
+    fn load_in_order(
+        &mut self,
+        name: &'a str,
+        quantization: Option<Quantization>,
+        shape: &[usize],
+        order: &[usize],
+    ) -> Result<Located, Why> {
+        let (batch, strides) = located::strides(shape, order);
+        let tensor = self.loaded.len();
+        self.loaded.push(name);
+        let sketch = Sketch::Load { tensor, batch, strides, quantization };
+        Ok(self.emit_located(sketch, vec![], shape.to_vec(), order.to_vec()))
+    }
+
+    /// Adds a step whose output is a new value.
+    fn emit(&mut self, sketch: Sketch, inputs: Vec<Value>, dims: [usize; 4]) -> Value {
+        let output = self.draft.add_value(dims);
+        self.push(sketch, inputs, Some(output));
+        output
+    }
+
+    fn emit_located(
+        &mut self,
+        sketch: Sketch,
+        inputs: Vec<Value>,
+        shape: Vec<usize>,
+        order: Vec<usize>,
+    ) -> Located {
+        let dims = located::dims(&shape, &order);
+        let value = self.emit(sketch, inputs, dims);
+        Located { value, shape, order }
+    }
+
+    fn push(&mut self, sketch: Sketch, inputs: Vec<Value>, output: Option<Value>) {
+        if let Some(output) = output {
+            self.writers.insert(output, self.draft.steps.len());
+        }
+        let name = super::proto::node_name(self.node(self.now)).to_owned();
+        self.draft.steps.push(Step { name, node: self.now, sketch, inputs, output });
+    }
+
+    /// The exact bytes that a real tensor stands for.
+    fn view(&self, name: &str) -> Result<(Located, Quantization), Why> {
+        match self.reals.get(name) {
+            Some(Real::View { located, quantization }) => Ok((located.clone(), *quantization)),
+            _ => Err(format!("its input \"{name}\" is not quantized")),
+        }
+    }
+
+    /// An attribute of a node, with a default for its absence.
+    fn integer(&self, node: &NodeProto, name: &str, default: i64) -> i64 {
+        node.get_attr_opt::<i64>(name).ok().flatten().unwrap_or(default)
+    }
+
+    /// A list attribute of a node.
+    fn list(&self, node: &NodeProto, name: &str) -> Option<Vec<i64>> {
+        node.get_attr_opt_vec::<i64>(name).ok().flatten()
+    }
+}
+
+use tract_onnx::prelude::Datum;

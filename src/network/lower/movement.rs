@@ -1,0 +1,450 @@
+//! Operators that only move bytes, and the largest of them, which keeps their order too: what is
+//! quantized behind such an operator can be quantized before it.
+
+use super::located::{self, IMAGE, Located};
+use super::real::Real;
+use super::window;
+use super::{Bytes, Lowering, Why};
+use crate::int8::draft::Sketch;
+use crate::int8::movement::{Gather, Loop, Rearrange};
+use crate::int8::pool::{MaxPool, Window};
+use tract_onnx::pb::NodeProto;
+use tract_onnx::prelude::*;
+
+/// Whether this is an operator that moves its inputs.
+pub(super) fn moves(node: &NodeProto) -> bool {
+    match node.op_type.as_str() {
+        "Transpose" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Identity" | "Concat"
+        | "Slice" | "Split" | "Pad" | "GlobalMaxPool" | "SpaceToDepth" | "DepthToSpace" => true,
+        "MaxPool" | "Dropout" => node.output.iter().skip(1).all(String::is_empty),
+        "Resize" | "Upsample" => window::mode(node) == "nearest",
+        _ => false,
+    }
+}
+
+/// The inputs that are moved; others are parameters.
+pub(super) fn moved_inputs(node: &NodeProto) -> impl Iterator<Item = &String> {
+    let count = if node.op_type == "Concat" { node.input.len() } else { 1 };
+    node.input.iter().take(count)
+}
+
+/// From a number of the graph (a Pad's value) to the byte that stands for it.
+type Fill<'f> = &'f dyn Fn(f64) -> i8;
+
+impl<'a> Lowering<'a> {
+    pub(super) fn movement(&mut self, node: &'a NodeProto) -> Result<(), Why> {
+        let output = node.output.first().and_then(|name| self.facts.get(name));
+        let element = output.ok_or("the shape of its output is not known")?.element;
+        if element == u8::datum_type() || element == i8::datum_type() {
+            let unsigned = element == u8::datum_type();
+            let offset = if unsigned { 128.0 } else { 0.0 };
+            let mut inputs = Vec::new();
+            if moved_inputs(node).any(|name| self.facts.constant(name).is_some()) {
+                return Err("it moves a constant".into());
+            }
+            for name in moved_inputs(node) {
+                inputs.push(self.integers(name, unsigned)?);
+            }
+            let outputs = self.moved(node, &inputs, &|value| (value - offset) as i8)?;
+            for (name, located) in node.output.iter().zip(outputs) {
+                self.bytes.insert(name, Bytes { located, unsigned });
+            }
+            return Ok(());
+        }
+        if element != f32::datum_type() {
+            return Err(format!("it moves {element:?}"));
+        }
+        if self.moved_exactly(node)? {
+            return Ok(());
+        }
+        if !moved_inputs(node).any(|name| self.reals.contains_key(name.as_str())) {
+            return Err("its input is not quantized".into());
+        }
+        for (slot, name) in node.output.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
+            self.reals.insert(name, Real::Moved { node: self.now, slot });
+        }
+        Ok(())
+    }
+
+    /// Moves what are bytes of one scale already; false if they are not.
+    fn moved_exactly(&mut self, node: &'a NodeProto) -> Result<bool, Why> {
+        let mut inputs = Vec::new();
+        let mut common = None;
+        for name in moved_inputs(node) {
+            let Ok((located, quantization)) = self.view(name) else { return Ok(false) };
+            if *common.get_or_insert(quantization) != quantization {
+                return Ok(false);
+            }
+            inputs.push(located);
+        }
+        let Some(quantization) = common else { return Ok(false) };
+        if node.op_type == "Pad" {
+            let value = self.pad_value(node)?;
+            let byte = i32::from(quantization.quantize(value));
+            let exact = (byte - quantization.zero_point) as f32 * quantization.scale;
+            if f64::from(exact) != value {
+                return Ok(false);
+            }
+        }
+        let outputs = self.moved(node, &inputs, &|real| quantization.quantize(real))?;
+        for (name, located) in node.output.iter().zip(outputs) {
+            self.reals.insert(name, Real::View { located, quantization });
+        }
+        Ok(true)
+    }
+
+    /// The outputs of a node for its inputs as bytes.
+    pub(super) fn moved(
+        &mut self,
+        node: &'a NodeProto,
+        inputs: &[Located],
+        fill: Fill,
+    ) -> Result<Vec<Located>, Why> {
+        let input = inputs.first().ok_or("it has no input")?;
+        let shape = self.facts.shape(&node.output[0]);
+        let shape = shape.ok_or("the shape of its output is not known")?.to_vec();
+        if shape.contains(&0) {
+            return Err("its output is empty".into());
+        }
+        match node.op_type.as_str() {
+            "Identity" | "Dropout" => Ok(vec![input.clone()]),
+            "Transpose" => Ok(vec![self.transposed(node, input)?]),
+            "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" => {
+                Ok(vec![self.regarded(input, shape)])
+            }
+            "Concat" => Ok(vec![self.concatenated(node, inputs, shape)?]),
+            "Split" => self.split(node, input),
+            "Slice" => Ok(vec![self.sliced(node, input, shape)?]),
+            "Pad" => Ok(vec![self.padded(node, input, shape, fill)?]),
+            "MaxPool" | "GlobalMaxPool" => {
+                let image = self.image(input)?;
+                let window = match node.op_type.as_str() {
+                    "MaxPool" => window::window(self, node, &image.shape, &shape)?,
+                    _ => Window::global(image.shape[2], image.shape[3]),
+                };
+                Ok(vec![self.image_step(Sketch::MaxPool(MaxPool::new(window)), &image, shape)])
+            }
+            "Resize" | "Upsample" => {
+                let image = self.image(input)?;
+                let resize = window::resize(self, node, &image.shape, &shape)?;
+                let rows = resize.nearest(0);
+                let gather = Gather {
+                    rows,
+                    columns: resize.nearest(1),
+                    channels: (0..shape[1] as u32).collect(),
+                    fill: 0,
+                };
+                Ok(vec![self.image_step(Sketch::Gather(gather), &image, shape)])
+            }
+            "SpaceToDepth" | "DepthToSpace" => {
+                self.blocks(node, input, shape).map(|located| vec![located])
+            }
+            _ => Err("it does not move bytes".into()),
+        }
+    }
+
+    /// A tensor of four axes, channels last in memory.
+    pub(super) fn image(&mut self, located: &Located) -> Result<Located, Why> {
+        match located.shape.len() {
+            4 => Ok(self.ordered(located, &IMAGE)),
+            rank => Err(format!("it works on {rank} axes, not on pictures (4)")),
+        }
+    }
+
+    /// A step whose output lies channels last.
+    pub(super) fn image_step(
+        &mut self,
+        sketch: Sketch,
+        input: &Located,
+        shape: Vec<usize>,
+    ) -> Located {
+        self.emit_located(sketch, vec![input.value], shape, IMAGE.to_vec())
+    }
+
+    fn transposed(&self, node: &NodeProto, input: &Located) -> Result<Located, Why> {
+        let rank = input.shape.len();
+        let reversed = || (0..rank as i64).rev().collect();
+        let permutation: Vec<usize> = self
+            .list(node, "perm")
+            .unwrap_or_else(reversed)
+            .iter()
+            .map(|axis| *axis as usize)
+            .collect();
+        let position = |axis: usize| permutation.iter().position(|other| *other == axis);
+        let order: Option<Vec<usize>> = input.order.iter().map(|axis| position(*axis)).collect();
+        let order =
+            order.filter(|_| permutation.len() == rank).ok_or("its perm is no permutation")?;
+        let shape = permutation.iter().map(|axis| input.shape[*axis]).collect();
+        Ok(Located { value: input.value, shape, order })
+    }
+
+    /// The same elements in their order, under another shape.
+    fn regarded(&mut self, input: &Located, shape: Vec<usize>) -> Located {
+        let long = |shape: &[usize]| -> Vec<usize> {
+            (0..shape.len()).filter(|axis| shape[*axis] != 1).collect()
+        };
+        let (from, to) = (long(&input.shape), long(&shape));
+        let same = from.len() == to.len()
+            && from.iter().zip(&to).all(|(a, b)| input.shape[*a] == shape[*b]);
+        if same {
+            // Only ones come or go: the axes keep their order of memory.
+            let mut order: Vec<usize> = (0..shape.len()).filter(|axis| shape[*axis] == 1).collect();
+            let moved = input.order.iter().filter_map(|axis| from.iter().position(|a| a == axis));
+            order.extend(moved.map(|at| to[at]));
+            return self.reshaped(input, shape, order);
+        }
+        let own: Vec<usize> = (0..input.shape.len()).collect();
+        let input = self.ordered(input, &own);
+        let order = (0..shape.len()).collect();
+        self.reshaped(&input, shape, order)
+    }
+
+    fn axis(&self, axis: i64, rank: usize) -> Result<usize, Why> {
+        let wanted = if axis < 0 { axis + rank as i64 } else { axis };
+        usize::try_from(wanted)
+            .ok()
+            .filter(|axis| *axis < rank)
+            .ok_or_else(|| format!("it has no axis {axis}"))
+    }
+
+    /// Where an axis lies among a value's four.
+    fn memory_axis(located: &Located, axis: usize) -> Result<usize, Why> {
+        let rank = located.order.len();
+        if rank > 4 {
+            return Err(format!("it works on {rank} axes"));
+        }
+        let at = located.order.iter().position(|other| *other == axis);
+        Ok(4 - rank + at.ok_or("it has no such axis")?)
+    }
+
+    fn concatenated(
+        &mut self,
+        node: &NodeProto,
+        inputs: &[Located],
+        shape: Vec<usize>,
+    ) -> Result<Located, Why> {
+        let rank = shape.len();
+        let axis = self.axis(self.integer(node, "axis", 1), rank)?;
+        let order = match inputs.iter().find(|input| rank == 4 && input.order == IMAGE) {
+            Some(image) => image.order.clone(),
+            None => inputs[0].order.clone(),
+        };
+        let mut values = Vec::new();
+        for input in inputs {
+            if input.shape.len() != rank {
+                return Err("its inputs differ in rank".into());
+            }
+            let ordered = self.ordered(input, &order);
+            // A view with other dimensions would have to be copied anyway.
+            values.push(ordered.value);
+        }
+        let whole = Located { value: 0, shape: shape.clone(), order: order.clone() };
+        let axis = Self::memory_axis(&whole, axis)?;
+        Ok(self.emit_located(Sketch::Concat { axis }, values, shape, order))
+    }
+
+    fn cut(
+        &mut self,
+        input: &Located,
+        axis_starts: &[(usize, usize)],
+        shape: Vec<usize>,
+    ) -> Result<Located, Why> {
+        let mut start = [0; 4];
+        for (axis, first) in axis_starts {
+            start[Self::memory_axis(input, *axis)?] = *first;
+        }
+        let dims = located::dims(&shape, &input.order);
+        let value = self.boxed(input.value, start, dims);
+        Ok(Located { value, shape, order: input.order.clone() })
+    }
+
+    fn split(&mut self, node: &NodeProto, input: &Located) -> Result<Vec<Located>, Why> {
+        let axis = self.axis(self.integer(node, "axis", 0), input.shape.len())?;
+        let mut start = 0;
+        let mut outputs = Vec::new();
+        for name in &node.output {
+            let shape =
+                self.facts.shape(name).ok_or("the shape of its output is not known")?.to_vec();
+            let extent = shape[axis];
+            outputs.push(self.cut(input, &[(axis, start)], shape)?);
+            start += extent;
+        }
+        match start == input.shape[axis] {
+            true => Ok(outputs),
+            false => Err("its parts do not make up its input".into()),
+        }
+    }
+
+    /// An integer list that is an input in newer operator sets and was an attribute.
+    pub(super) fn parameter(
+        &self,
+        node: &NodeProto,
+        input: usize,
+        attribute: &str,
+    ) -> Result<Option<Vec<i64>>, Why> {
+        match node.input.get(input).filter(|name| !name.is_empty()) {
+            Some(name) => match self.facts.integers(name) {
+                Some(values) => Ok(Some(values)),
+                None => Err(format!("its {attribute} are not constant")),
+            },
+            None => Ok(self.list(node, attribute)),
+        }
+    }
+
+    fn sliced(
+        &mut self,
+        node: &NodeProto,
+        input: &Located,
+        shape: Vec<usize>,
+    ) -> Result<Located, Why> {
+        let starts = self.parameter(node, 1, "starts")?.ok_or("it has no starts")?;
+        let axes = self.parameter(node, 3, "axes")?;
+        let axes = axes.unwrap_or_else(|| (0..starts.len() as i64).collect());
+        let steps = self.parameter(node, 4, "steps")?.unwrap_or_else(|| vec![1; starts.len()]);
+        if axes.len() != starts.len() || steps.len() != starts.len() {
+            return Err("its starts, axes and steps differ in number".into());
+        }
+        let mut cuts = Vec::new();
+        for ((axis, start), step) in axes.iter().zip(&starts).zip(&steps) {
+            let axis = self.axis(*axis, input.shape.len())?;
+            let extent = input.shape[axis] as i64;
+            let start = if *start < 0 { start.saturating_add(extent) } else { *start };
+            let start = start.clamp(0, if *step < 0 { extent - 1 } else { extent });
+            cuts.push((axis, start, *step));
+        }
+        if cuts.iter().all(|(_, _, step)| *step == 1) {
+            let starts: Vec<(usize, usize)> =
+                cuts.iter().map(|(axis, start, _)| (*axis, *start as usize)).collect();
+            return self.cut(input, &starts, shape);
+        }
+        let mut lists: Vec<Vec<u32>> =
+            input.shape.iter().map(|extent| (0..*extent as u32).collect()).collect();
+        for (axis, start, step) in cuts {
+            let index = |i: usize| start + i as i64 * step;
+            lists[axis] = (0..shape[axis]).map(|i| index(i) as u32).collect();
+        }
+        self.gathered(input, lists, shape, 0)
+    }
+
+    /// Copies by lists of indices, one for each axis; the batch must stay as it is.
+    fn gathered(
+        &mut self,
+        input: &Located,
+        lists: Vec<Vec<u32>>,
+        shape: Vec<usize>,
+        fill: i8,
+    ) -> Result<Located, Why> {
+        let mut memory = [vec![0], vec![0], vec![0], vec![0]];
+        for (axis, list) in lists.into_iter().enumerate() {
+            let extent = input.shape[axis];
+            if list.iter().any(|index| *index != Gather::FILL && *index as usize >= extent) {
+                return Err("it reaches outside its input".into());
+            }
+            memory[Self::memory_axis(input, axis)?] = list;
+        }
+        let [batch, rows, columns, channels] = memory;
+        if batch.iter().enumerate().any(|(i, index)| *index as usize != i) {
+            return Err("it changes the batch".into());
+        }
+        let gather = Sketch::Gather(Gather { rows, columns, channels, fill });
+        Ok(self.emit_located(gather, vec![input.value], shape, input.order.clone()))
+    }
+
+    pub(super) fn pad_value(&self, node: &NodeProto) -> Result<f64, Why> {
+        match node.input.get(2).filter(|name| !name.is_empty()) {
+            Some(name) => {
+                let value = self.facts.reals(name).ok_or("its value is not constant")?;
+                Ok(value.first().map_or(0.0, |value| f64::from(*value)))
+            }
+            None => Ok(node.get_attr_opt::<f32>("value").ok().flatten().unwrap_or(0.0).into()),
+        }
+    }
+
+    fn padded(
+        &mut self,
+        node: &NodeProto,
+        input: &Located,
+        shape: Vec<usize>,
+        fill: Fill,
+    ) -> Result<Located, Why> {
+        let rank = input.shape.len();
+        let pads = self.parameter(node, 1, "pads")?.ok_or("it has no pads")?;
+        let axes = self.parameter(node, 3, "axes")?.unwrap_or_else(|| (0..rank as i64).collect());
+        if pads.len() != 2 * axes.len() {
+            return Err("its pads are not two for each axis".into());
+        }
+        let mode =
+            node.get_attr_opt::<String>("mode").ok().flatten().unwrap_or_else(|| "constant".into());
+        let mut before = vec![0; rank];
+        for (at, axis) in axes.iter().enumerate() {
+            before[self.axis(*axis, rank)?] = pads[at];
+        }
+        let mut lists = Vec::new();
+        for axis in 0..rank {
+            let extent = input.shape[axis] as i64;
+            let index = |i: usize| -> Option<u32> {
+                let at = i as i64 - before[axis];
+                let inside = (0..extent).contains(&at);
+                let at = match mode.as_str() {
+                    _ if inside => at,
+                    "edge" => at.clamp(0, extent - 1),
+                    "wrap" => at.rem_euclid(extent),
+                    "reflect" if extent > 1 => {
+                        let period = 2 * (extent - 1);
+                        let at = at.rem_euclid(period);
+                        at.min(period - at)
+                    }
+                    "reflect" => 0,
+                    _ => return None,
+                };
+                Some(at as u32)
+            };
+            lists.push((0..shape[axis]).map(|i| index(i).unwrap_or(Gather::FILL)).collect());
+        }
+        let fill = fill(self.pad_value(node)?);
+        self.gathered(input, lists, shape, fill)
+    }
+
+    fn blocks(
+        &mut self,
+        node: &NodeProto,
+        input: &Located,
+        shape: Vec<usize>,
+    ) -> Result<Located, Why> {
+        let image = self.image(input)?;
+        let block = self.integer(node, "blocksize", 1).max(1) as usize;
+        let [batch, channels, height, width] = shape[..] else {
+            return Err("it is no picture".into());
+        };
+        let to_space = node.op_type == "DepthToSpace";
+        let rows_first =
+            node.get_attr_opt::<String>("mode").ok().flatten().as_deref() == Some("CRD");
+        // In terms of the picture with few, large planes: `small` rows of `block` rows each.
+        let (small, planes) = match to_space {
+            true => ([height / block, width / block], channels),
+            false => ([height, width], channels / (block * block)),
+        };
+        // The step of block row, block column and plane among the many channels.
+        let steps = match to_space && rows_first {
+            true => [block, 1, block * block],
+            false => [block * planes, planes, 1],
+        };
+        let pair = |deep: (usize, usize), wide: (usize, usize)| match to_space {
+            true => (deep, wide),
+            false => (wide, deep),
+        };
+        let step = |extent: usize, deep: (usize, usize), wide: (usize, usize)| {
+            let (from, to) = pair(deep, wide);
+            Loop { extent, from, to }
+        };
+        let loops = vec![
+            step(batch, (0, 1), (0, 1)),
+            step(small[0], (1, 1), (1, block)),
+            step(block, (3, steps[0]), (1, 1)),
+            step(small[1], (2, 1), (2, block)),
+            step(block, (3, steps[1]), (2, 1)),
+            step(planes, (3, steps[2]), (3, 1)),
+        ];
+        Ok(self.image_step(Sketch::Rearrange(Rearrange { loops }), &image, shape))
+    }
+}

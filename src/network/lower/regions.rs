@@ -1,0 +1,450 @@
+//! Which tensors the integer steps supply, which nodes stay in tract, and the cut between them.
+//!
+//! Steps that wait for nothing of tract's but the graph's inputs are one region; those that wait
+//! for a node behind such a region are the next, and so on. A region becomes one operator of
+//! tract's graph.
+
+use super::located::{self, Located};
+use super::real::Real;
+use super::{Fact, Lowering, Why};
+use crate::int8::border::Stored;
+use crate::int8::draft::{Draft, Sketch, Step, Value};
+use std::collections::{HashMap, HashSet};
+use tract_onnx::pb::{
+    GraphProto, NodeProto, TensorShapeProto, TypeProto, ValueInfoProto, tensor_shape_proto,
+    type_proto,
+};
+use tract_onnx::prelude::*;
+
+/// Regions that follow each other; a network with more stays in tract.
+const MOST_REGIONS: usize = 32;
+
+/// A tensor between regions and tract.
+#[derive(Clone, Debug)]
+pub struct Tensor {
+    pub name: String,
+    pub fact: Fact,
+}
+
+/// A part of the network that runs in integers.
+#[derive(Clone, Debug)]
+pub struct Region {
+    pub draft: Draft,
+    pub inputs: Vec<Tensor>,
+    pub outputs: Vec<Tensor>,
+}
+
+/// A graph, lowered.
+#[derive(Clone, Debug)]
+pub struct Lowered {
+    /// What stays in tract: what regions supply are its further inputs (in the order of the
+    /// regions and their outputs), what they take its first outputs.
+    pub graph: GraphProto,
+    pub regions: Vec<Region>,
+    /// For each node of the graph, why it stays in tract; None for those that do not.
+    pub kept: Vec<Option<Why>>,
+}
+
+/// What is known of the graph's demands.
+struct Demand<'a> {
+    lowering: Lowering<'a>,
+    kept: HashSet<usize>,
+    supplied: Vec<&'a str>,
+    live: HashSet<usize>,
+    queue: Vec<&'a str>,
+}
+
+pub(super) fn cut(lowering: Lowering) -> Lowered {
+    let graph = lowering.graph;
+    let names = graph.output.iter().map(|output| output.name.as_str());
+    let mut demand = Demand {
+        queue: names.collect(),
+        kept: HashSet::new(),
+        supplied: Vec::new(),
+        live: HashSet::new(),
+        lowering,
+    };
+    let mut seen = HashSet::new();
+    while let Some(name) = demand.queue.pop() {
+        if seen.insert(name) {
+            demand.want(name);
+        }
+    }
+    match demand.levels() {
+        Some(levels) if !demand.live.is_empty() => demand.regions(&levels),
+        _ => {
+            let why =
+                |index: usize| Some(demand.lowering.why.get(&index).cloned().unwrap_or_default());
+            let kept = (0..graph.node.len()).map(why).collect();
+            Lowered { graph: graph.clone(), regions: Vec::new(), kept }
+        }
+    }
+}
+
+/// All names a node reads, those its subgraphs read among them.
+fn reads<'a>(node: &'a NodeProto, names: &mut Vec<&'a str>) {
+    names.extend(node.input.iter().map(String::as_str).filter(|name| !name.is_empty()));
+    for attribute in &node.attribute {
+        for graph in attribute.g.iter().chain(&attribute.graphs) {
+            names.extend(graph.output.iter().map(|output| output.name.as_str()));
+            graph.node.iter().for_each(|node| reads(node, names));
+        }
+    }
+}
+
+impl<'a> Demand<'a> {
+    /// Finds who gives a tensor to tract: a step, or the node itself.
+    fn want(&mut self, name: &'a str) {
+        let Some(&producer) = self.lowering.producers.get(name) else { return };
+        self.lowering.now = producer;
+        let before = self.lowering.draft.steps.len();
+        match self.supply(name) {
+            Ok(()) => {
+                self.supplied.push(name);
+                for step in before..self.lowering.draft.steps.len() {
+                    self.enliven(step);
+                }
+            }
+            Err(why) => {
+                self.lowering.why.entry(producer).or_insert(why);
+                if self.kept.insert(producer) {
+                    let mut names = Vec::new();
+                    reads(self.lowering.node(producer), &mut names);
+                    self.queue.extend(names);
+                }
+            }
+        }
+    }
+
+    /// Adds the step that gives a tensor to tract.
+    fn supply(&mut self, name: &'a str) -> Result<(), Why> {
+        let tensor = self.supplied.len();
+        let node = self.lowering.node(self.lowering.now);
+        if let Some(bytes) = self.lowering.bytes.get(name).cloned() {
+            let stored = if bytes.unsigned { Stored::Unsigned } else { Stored::Signed };
+            return self.store(&bytes.located, stored, tensor);
+        }
+        if self.lowering.labels_apply(node) {
+            return self.lowering.labels(node, tensor);
+        }
+        if self.lowering.reals.contains_key(name) {
+            return self.real(name, tensor, (f64::NEG_INFINITY, f64::INFINITY));
+        }
+        Err(String::new())
+    }
+
+    fn real(&mut self, name: &'a str, tensor: usize, bounds: (f64, f64)) -> Result<(), Why> {
+        if let Some((located, points)) = self.lowering.points(name) {
+            let located = self.lowering.with_channels(&located, &points);
+            let bound = |real: f32| (f64::from(real).max(bounds.0)).min(bounds.1) as f32;
+            let tables = points.tables.iter().map(|table| table.map(bound)).collect();
+            return self.store(&located, Stored::Reals(tables), tensor);
+        }
+        match self.lowering.reals.get(name).cloned() {
+            Some(Real::Waiting { node }) => {
+                let node = self.lowering.node(node);
+                self.lowering.real_linear(node, tensor, bounds)
+            }
+            Some(Real::Clamped { input, low, high }) => {
+                let bounds = (bounds.0.max(low).min(high), bounds.1.min(high).max(low.min(high)));
+                let is_sum = matches!(self.lowering.reals.get(input), Some(Real::Waiting { .. }));
+                match is_sum {
+                    true => self.real(input, tensor, bounds),
+                    false => Err("its output is not quantized".into()),
+                }
+            }
+            _ => Err("its output is not quantized".into()),
+        }
+    }
+
+    fn store(&mut self, located: &Located, stored: Stored, tensor: usize) -> Result<(), Why> {
+        // What a step only loaded, tract has.
+        let writer = self.writer(located.value);
+        if writer.is_some_and(|step| {
+            matches!(self.lowering.draft.steps[step].sketch, Sketch::Load { .. })
+        }) {
+            return Err("nothing before it runs in integers".into());
+        }
+        let located = match located.shape.len() {
+            0..=4 => located.clone(),
+            rank => {
+                let own: Vec<usize> = (0..rank).collect();
+                let ordered = self.lowering.ordered(located, &own);
+                let elements = ordered.shape.iter().product();
+                self.lowering.reshaped(&ordered, vec![elements], vec![0])
+            }
+        };
+        let (batch, strides) = located::strides(&located.shape, &located.order);
+        let sketch = Sketch::Store { tensor, batch, strides, stored };
+        self.lowering.push(sketch, vec![located.value], None);
+        Ok(())
+    }
+
+    /// The step that writes a value or what it is a part of; None for constants.
+    fn writer(&self, mut value: Value) -> Option<usize> {
+        loop {
+            if let Some(writer) = self.lowering.writers.get(&value) {
+                return Some(*writer);
+            }
+            let spec = &self.lowering.draft.values[value];
+            value = spec.part.as_ref().map(|part| part.whole).or(spec.reshaped)?;
+        }
+    }
+
+    /// Marks a step and all it needs; what those load is wanted too.
+    fn enliven(&mut self, step: usize) {
+        let mut stack = vec![step];
+        while let Some(step) = stack.pop() {
+            if !self.live.insert(step) {
+                continue;
+            }
+            let step = &self.lowering.draft.steps[step];
+            if let Sketch::Load { tensor, .. } = step.sketch {
+                self.queue.push(self.lowering.loaded[tensor]);
+            }
+            let inputs = step.inputs.clone();
+            stack.extend(inputs.iter().filter_map(|value| self.writer(*value)));
+        }
+    }
+
+    /// The region of each step; None if there are too many.
+    fn levels(&self) -> Option<Vec<usize>> {
+        let steps = &self.lowering.draft.steps;
+        let mut levels = vec![0; steps.len()];
+        let mut tensors: HashMap<&str, usize> = HashMap::new();
+        for _ in 0..=MOST_REGIONS {
+            let mut changed = false;
+            for (index, step) in
+                steps.iter().enumerate().filter(|(index, _)| self.live.contains(index))
+            {
+                let loaded = match step.sketch {
+                    Sketch::Load { tensor, .. } => {
+                        tensors.get(self.lowering.loaded[tensor]).copied()
+                    }
+                    _ => None,
+                };
+                let inputs = step.inputs.iter().filter_map(|value| self.writer(*value));
+                let level = inputs.map(|writer| levels[writer]).chain(loaded).max().unwrap_or(0);
+                changed |= levels[index] != level;
+                levels[index] = level;
+                if let Some(name) = supplied(&step.sketch).map(|tensor| self.supplied[tensor]) {
+                    changed |= tensors.insert(name, level + 1) != Some(level + 1);
+                }
+            }
+            for index in
+                (0..self.lowering.graph.node.len()).filter(|index| self.kept.contains(index))
+            {
+                let node = self.lowering.node(index);
+                let mut names = Vec::new();
+                reads(node, &mut names);
+                let level =
+                    names.iter().filter_map(|name| tensors.get(name)).max().copied().unwrap_or(0);
+                for name in &node.output {
+                    if !self.supplied.contains(&name.as_str()) {
+                        changed |= tensors.insert(name, level) != Some(level) && level > 0;
+                    }
+                }
+            }
+            if !changed {
+                return Some(levels);
+            }
+        }
+        None
+    }
+
+    fn regions(mut self, levels: &[usize]) -> Lowered {
+        let count = 1 + self.live.iter().map(|step| levels[*step]).max().unwrap_or(0);
+        let mut builders: Vec<Builder> = (0..count).map(|_| Builder::default()).collect();
+        let steps = std::mem::take(&mut self.lowering.draft.steps);
+        for (index, mut step) in steps.into_iter().enumerate() {
+            if !self.live.contains(&index) {
+                continue;
+            }
+            let level = levels[index];
+            for value in step.inputs.iter_mut() {
+                *value = self.remap(*value, level, levels, &mut builders);
+            }
+            if let Some(output) = &mut step.output {
+                *output = self.remap(*output, level, levels, &mut builders);
+            }
+            let region = &mut builders[level].region;
+            match &mut step.sketch {
+                Sketch::Load { tensor, .. } => {
+                    let name = self.lowering.loaded[*tensor];
+                    *tensor = position(&mut region.inputs, name, &self.lowering);
+                }
+                sketch => {
+                    if let Some(tensor) = supplied_mut(sketch) {
+                        let name = self.supplied[*tensor];
+                        *tensor = position(&mut region.outputs, name, &self.lowering);
+                    }
+                }
+            }
+            region.draft.steps.push(step);
+        }
+        let regions: Vec<Region> = builders.into_iter().map(|builder| builder.region).collect();
+        let kept = (0..self.lowering.graph.node.len()).map(|index| {
+            let why = self.lowering.why.get(&index).cloned();
+            self.kept.contains(&index).then(|| why.unwrap_or_default())
+        });
+        Lowered { kept: kept.collect(), graph: self.rest(&regions), regions }
+    }
+
+    /// A value as the region of `level` has it; one of an earlier region is handed over.
+    fn remap(
+        &self,
+        value: Value,
+        level: usize,
+        levels: &[usize],
+        builders: &mut [Builder],
+    ) -> Value {
+        if let Some(known) = builders[level].values.get(&value) {
+            return *known;
+        }
+        let mut spec = self.lowering.draft.values[value].clone();
+        let home = self.writer(value).map_or(level, |writer| levels[writer]);
+        let new = if home == level {
+            if let Some(part) = &mut spec.part {
+                part.whole = self.remap(part.whole, level, levels, builders);
+            }
+            if let Some(whole) = spec.reshaped {
+                spec.reshaped = Some(self.remap(whole, level, levels, builders));
+            }
+            let draft = &mut builders[level].region.draft;
+            draft.values.push(spec);
+            draft.values.len() - 1
+        } else {
+            let source = self.remap(value, home, levels, builders);
+            let name = format!("bytes of value {value}");
+            let fact = Fact { element: i8::datum_type(), shape: spec.dims.to_vec() };
+            let tensor = Tensor { name, fact };
+            let (batch, strides) = located::strides(&spec.dims, &[0, 1, 2, 3]);
+            let from = &mut builders[home].region;
+            let known = from.outputs.iter().position(|output| output.name == tensor.name);
+            if known.is_none() {
+                from.outputs.push(tensor.clone());
+                let store = Sketch::Store {
+                    tensor: from.outputs.len() - 1,
+                    batch,
+                    strides,
+                    stored: Stored::Signed,
+                };
+                from.draft.steps.push(Step {
+                    name: tensor.name.clone(),
+                    node: usize::MAX,
+                    sketch: store,
+                    inputs: vec![source],
+                    output: None,
+                });
+            }
+            let to = &mut builders[level].region;
+            to.inputs.push(tensor.clone());
+            let new = to.draft.add_value(spec.dims);
+            let load =
+                Sketch::Load { tensor: to.inputs.len() - 1, batch, strides, quantization: None };
+            to.draft.steps.push(Step {
+                name: tensor.name,
+                node: usize::MAX,
+                sketch: load,
+                inputs: vec![],
+                output: Some(new),
+            });
+            new
+        };
+        builders[level].values.insert(value, new);
+        new
+    }
+
+    /// The graph without what regions do.
+    fn rest(&self, regions: &[Region]) -> GraphProto {
+        let graph = self.lowering.graph;
+        let kept = graph.node.iter().enumerate().filter(|(index, _)| self.kept.contains(index));
+        let node: Vec<NodeProto> = kept.map(|(_, node)| node.clone()).collect();
+        let mut needed = Vec::new();
+        node.iter().for_each(|node| reads(node, &mut needed));
+        needed.extend(graph.output.iter().map(|output| output.name.as_str()));
+        let needed: HashSet<&str> = needed.into_iter().collect();
+        let given: HashSet<&str> =
+            graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
+        let initializer =
+            graph.initializer.iter().filter(|tensor| needed.contains(tensor.name.as_str()));
+        let own = graph.input.iter().filter(|input| !given.contains(input.name.as_str())).cloned();
+        let supplied = regions.iter().flat_map(|region| &region.outputs).map(Tensor::info);
+        let taken = regions.iter().flat_map(|region| &region.inputs).map(Tensor::info);
+        GraphProto {
+            name: graph.name.clone(),
+            initializer: initializer.cloned().collect(),
+            input: own.chain(supplied).collect(),
+            output: taken.chain(graph.output.iter().cloned()).collect(),
+            node,
+            ..Default::default()
+        }
+    }
+}
+
+/// A region in the making.
+struct Builder {
+    region: Region,
+    values: HashMap<Value, Value>,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        let region = Region { draft: Draft::default(), inputs: Vec::new(), outputs: Vec::new() };
+        Builder { region, values: HashMap::new() }
+    }
+}
+
+/// The number of a tensor among a region's.
+fn position(tensors: &mut Vec<Tensor>, name: &str, lowering: &Lowering) -> usize {
+    if let Some(known) = tensors.iter().position(|tensor| tensor.name == name) {
+        return known;
+    }
+    let fact = lowering.facts.get(name).cloned();
+    let fact = fact.unwrap_or(Fact { element: f32::datum_type(), shape: Vec::new() });
+    tensors.push(Tensor { name: name.to_owned(), fact });
+    tensors.len() - 1
+}
+
+/// The tensor that a step gives to tract.
+fn supplied_mut(sketch: &mut Sketch) -> Option<&mut usize> {
+    match sketch {
+        Sketch::Store { tensor, .. }
+        | Sketch::RealConvolution { tensor, .. }
+        | Sketch::ArgMax { tensor, .. }
+        | Sketch::ResizedArgMax { tensor, .. } => Some(tensor),
+        _ => None,
+    }
+}
+
+fn supplied(sketch: &Sketch) -> Option<usize> {
+    match sketch {
+        Sketch::Store { tensor, .. }
+        | Sketch::RealConvolution { tensor, .. }
+        | Sketch::ArgMax { tensor, .. }
+        | Sketch::ResizedArgMax { tensor, .. } => Some(*tensor),
+        _ => None,
+    }
+}
+
+impl Tensor {
+    /// As ONNX declares an input.
+    fn info(&self) -> ValueInfoProto {
+        use tract_onnx::pb::tensor_proto::DataType;
+        let element = match self.fact.element {
+            element if element == u8::datum_type() => DataType::Uint8,
+            element if element == i8::datum_type() => DataType::Int8,
+            element if element == i64::datum_type() => DataType::Int64,
+            _ => DataType::Float,
+        };
+        let dimension = |extent: &usize| tensor_shape_proto::Dimension {
+            value: Some(tensor_shape_proto::dimension::Value::DimValue(*extent as i64)),
+            ..Default::default()
+        };
+        let shape = TensorShapeProto { dim: self.fact.shape.iter().map(dimension).collect() };
+        let tensor = type_proto::Tensor { elem_type: element as i32, shape: Some(shape) };
+        let value = Some(type_proto::Value::TensorType(tensor));
+        let r#type = Some(TypeProto { value, ..Default::default() });
+        ValueInfoProto { name: self.name.clone(), r#type, ..Default::default() }
+    }
+}
