@@ -36,7 +36,7 @@ pub struct ArgMax {
 impl ArgMax {
     /// Input rows `rows`; `out` has exactly their pixels.
     pub fn run<C: Class>(&self, input: &Picture, rows: Range<usize>, out: &mut [C]) {
-        if input.width == 0 {
+        if input.width == 0 || input.channels == 0 {
             return;
         }
         for (row, out) in rows.zip(out.chunks_exact_mut(input.width)) {
@@ -46,44 +46,6 @@ impl ArgMax {
                 *out = C::from_index(self.of(pixel));
             }
         }
-    }
-
-    /// Of neighbouring pixels; `plane` gives one channel of them all.
-    #[inline(always)]
-    fn of_planes<const N: usize>(
-        &self,
-        channels: usize,
-        plane: impl Fn(usize) -> [i8; N],
-    ) -> [u32; N] {
-        let mut best = [i8::MIN; N];
-        // Each step's classes fit a byte; the first step's start wins what nobody exceeds.
-        let mut classes = [self.in_order(0, channels) as u32; N];
-        let mut seen = 0;
-        while seen < channels {
-            let step = (channels - seen).min(255);
-            let mut nth = [u8::MAX; N];
-            for index in 0..step {
-                let values = plane(self.in_order(seen + index, channels));
-                for ((best, nth), value) in best.iter_mut().zip(&mut nth).zip(values) {
-                    let wins = value > *best;
-                    *best = if wins { value } else { *best };
-                    *nth = if wins { index as u8 } else { *nth };
-                }
-            }
-            for (class, nth) in classes.iter_mut().zip(nth) {
-                if nth != u8::MAX {
-                    *class = self.in_order(seen + usize::from(nth), channels) as u32;
-                }
-            }
-            seen += step;
-        }
-        classes
-    }
-
-    /// The first of equal values wins; so the last of them comes first where it shall win.
-    #[inline(always)]
-    fn in_order(&self, index: usize, channels: usize) -> usize {
-        if self.select_last_index { channels - 1 - index } else { index }
     }
 
     #[inline(always)]
@@ -96,6 +58,12 @@ impl ArgMax {
         }
         best.1
     }
+
+    /// The first of equal values wins; so the last of them comes first where it shall win.
+    #[inline(always)]
+    fn in_order(&self, index: usize, channels: usize) -> usize {
+        if self.select_last_index { channels - 1 - index } else { index }
+    }
 }
 
 /// The argmax of a resized picture, without the resized picture: row by row.
@@ -105,9 +73,6 @@ pub struct ResizedArgMax {
     argmax: ArgMax,
 }
 
-/// Pixels that are compared side by side.
-const BLOCK: usize = 32;
-
 impl ResizedArgMax {
     pub fn new(resize: ResizeLinear, argmax: ArgMax) -> Self {
         ResizedArgMax { resize, argmax }
@@ -115,16 +80,12 @@ impl ResizedArgMax {
 
     /// What `run` needs for pictures of so many channels, for each of those that run at once.
     pub fn scratch_bytes(&self, channels: usize) -> usize {
-        2 * self.padded_width() * channels * self.resize.lane_bytes()
+        2 * self.resize.width() * (channels * self.resize.lane_bytes() + 2)
     }
 
     /// Height and width of the output.
     pub fn size(&self) -> (usize, usize) {
         (self.resize.height(), self.resize.width())
-    }
-
-    fn padded_width(&self) -> usize {
-        self.resize.width().next_multiple_of(BLOCK)
     }
 
     /// Output rows `rows`; `out` has exactly their pixels.
@@ -174,52 +135,78 @@ impl ResizedArgMax {
         out: &mut [C],
         scratch: &mut [u8],
     ) {
-        let (width, padded, channels) = (self.resize.width(), self.padded_width(), input.channels);
+        let (width, channels) = (self.resize.width(), input.channels);
         if width == 0 || channels == 0 {
             return;
         }
         let first_row = rows.start;
+        let (best, scratch) = scratch.split_at_mut(2 * width);
+        let (nth, scratch) = scratch.split_at_mut(2 * width);
+        let (best, nth) = (best.as_chunks_mut().0, nth.as_chunks_mut().0);
         self.resize.for_each_row(
             weights,
             rows,
-            padded * channels,
+            width * channels,
             scratch,
             #[inline(always)]
             |row, stretched| {
                 let row = &input.data[row * input.row_pitch..];
-                for (channel, plane) in stretched.chunks_exact_mut(padded).enumerate() {
-                    let taps = self.resize.columns.iter().zip(&weights.columns);
-                    for (cell, (tap, weights)) in plane.iter_mut().zip(taps) {
-                        let [a, b] = [tap.first, tap.second]
-                            .map(|at| row[at as usize * input.pixel_pitch + channel]);
-                        *cell = L::weigh(a, b, *weights).to_bytes();
+                let taps = self.resize.columns.iter().zip(&weights.columns);
+                for (x, (tap, weights)) in taps.enumerate() {
+                    let [a, b] = [tap.first, tap.second]
+                        .map(|at| &row[at as usize * input.pixel_pitch..][..channels]);
+                    let cells = stretched[x..].iter_mut().step_by(width);
+                    for ((cell, a), b) in cells.zip(a).zip(b) {
+                        *cell = L::weigh(*a, *b, *weights).to_bytes();
                     }
                 }
             },
             #[inline(always)]
             |row, weights, stretched| {
                 let out = &mut out[(row - first_row) * width..][..width];
-                for (block, out) in out.chunks_mut(BLOCK).enumerate() {
-                    let classes = self.argmax.of_planes(
-                        channels,
-                        #[inline(always)]
-                        |channel| {
-                            let at = channel * padded + block * BLOCK;
-                            let [near, far] = stretched.map(|row| &row[at..at + BLOCK]);
-                            let mut bytes = [i8::MIN; BLOCK];
-                            for ((byte, near), far) in bytes.iter_mut().zip(near).zip(far) {
-                                let [near, far] = [near, far].map(|cell| L::from_bytes(*cell));
-                                *byte = finish.byte(near, far, weights);
-                            }
-                            bytes
-                        },
-                    );
-                    for (out, class) in out.iter_mut().zip(classes) {
-                        *out = C::from_index(class as usize);
+                best.fill(i16::from(i8::MIN).to_ne_bytes());
+                // The number of a channel within its step fits 16 bits.
+                for start in (0..channels).step_by(STEP) {
+                    nth.fill(if start == 0 { [0; 2] } else { NONE.to_ne_bytes() });
+                    for index in start..channels.min(start + STEP) {
+                        let at = self.argmax.in_order(index, channels) * width;
+                        let planes = stretched.map(|row| &row[at..at + width]);
+                        challenge(best, nth, (index - start) as u16, planes, weights, finish);
+                    }
+                    for (out, nth) in out.iter_mut().zip(&*nth) {
+                        let nth = u16::from_ne_bytes(*nth);
+                        if nth != NONE {
+                            let index = start + usize::from(nth);
+                            *out = C::from_index(self.argmax.in_order(index, channels));
+                        }
                     }
                 }
             },
         );
+    }
+}
+
+const STEP: usize = 65_535;
+const NONE: u16 = 65_535;
+
+/// Where a channel, the `number`th, exceeds the best so far, it takes its place.
+#[inline(always)]
+fn challenge<L: Lane>(
+    best: &mut [[u8; 2]],
+    nth: &mut [[u8; 2]],
+    number: u16,
+    [near, far]: [&[L::Bytes]; 2],
+    weights: [L; 2],
+    finish: impl Finish<L>,
+) {
+    let holders = best.iter_mut().zip(nth);
+    for (((best, nth), near), far) in holders.zip(near).zip(far) {
+        let value = finish.value(L::from_bytes(*near), L::from_bytes(*far), weights);
+        let before = i16::from_ne_bytes(*best);
+        // Masks, since a store under a condition does not vectorize.
+        let wins = u16::from(value > before).wrapping_neg();
+        *best = value.max(before).to_ne_bytes();
+        *nth = ((u16::from_ne_bytes(*nth) & !wins) | (number & wins)).to_ne_bytes();
     }
 }
 

@@ -105,18 +105,15 @@ impl DenseConvolution {
         requantize: Requantize,
         placement: Placement,
     ) -> Self {
-        let mut made = Self::sums(kernels, geometry, weights, bias, input_zero_point);
-        if Winograd::pays(kernels, &geometry, weights, bias, input_zero_point) {
-            made.algorithm = Algorithm::Winograd(Winograd::new(
-                kernels,
-                geometry,
-                weights,
-                bias,
-                input_zero_point,
-            ));
-        }
-        made.store = Some((requantize, placement));
-        made
+        let winograd = Winograd::applies(&geometry, weights, bias, input_zero_point, &placement)
+            && Winograd::pays(kernels, &geometry, bias.len());
+        let algorithm = if winograd {
+            let made = Winograd::new(kernels, geometry, weights, bias, input_zero_point);
+            Algorithm::Winograd(made)
+        } else {
+            Algorithm::Direct(Direct::new(kernels, geometry, weights, bias, input_zero_point))
+        };
+        DenseConvolution { algorithm, store: Some((requantize, placement)) }
     }
 
     /// One that only [`run_sums`](Self::run_sums) can run.

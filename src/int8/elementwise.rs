@@ -59,7 +59,8 @@ impl Add {
         high: i8,
     ) -> Self {
         let constant = -(f64::from(qa.zero_point) * a + f64::from(qb.zero_point) * b);
-        let weights = match a.abs().max(b.abs()) <= 1.0 {
+        // Up to there single precision stays within 1e-4 of an output quantum.
+        let weights = match a.abs().max(b.abs()) <= 2.0 {
             true => Weights::Single { a: a as f32, b: b as f32, constant: constant as f32 },
             false => Weights::Double { a, b, constant },
         };
@@ -270,45 +271,23 @@ fn each(out: &mut [i8], a: Option<Values>, b: Values, f: impl Fn(i8, i8) -> i8 +
     }
 }
 
-/// Values that are computed side by side: pixels often have no more channels.
-const BLOCK: usize = 16;
-
 #[inline(always)]
 fn map(out: &mut [i8], f: impl Fn(i8) -> i8) {
-    let (blocks, rest) = out.as_chunks_mut::<BLOCK>();
-    for out in blocks {
-        *out = out.map(&f);
-    }
-    for out in rest {
+    for out in out {
         *out = f(*out);
     }
 }
 
 #[inline(always)]
 fn zip(out: &mut [i8], a: &[i8], f: impl Fn(i8, i8) -> i8) {
-    let (blocks, rest) = out.as_chunks_mut::<BLOCK>();
-    let (a_blocks, a_rest) = a.as_chunks::<BLOCK>();
-    for (out, a) in blocks.iter_mut().zip(a_blocks) {
-        for (out, a) in out.iter_mut().zip(a) {
-            *out = f(*out, *a);
-        }
-    }
-    for (out, a) in rest.iter_mut().zip(a_rest) {
+    for (out, a) in out.iter_mut().zip(a) {
         *out = f(*out, *a);
     }
 }
 
 #[inline(always)]
 fn zip3(out: &mut [i8], a: &[i8], b: &[i8], f: impl Fn(i8, i8) -> i8) {
-    let (blocks, rest) = out.as_chunks_mut::<BLOCK>();
-    let (a_blocks, a_rest) = a.as_chunks::<BLOCK>();
-    let (b_blocks, b_rest) = b.as_chunks::<BLOCK>();
-    for ((out, a), b) in blocks.iter_mut().zip(a_blocks).zip(b_blocks) {
-        for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
-            *out = f(*a, *b);
-        }
-    }
-    for ((out, a), b) in rest.iter_mut().zip(a_rest).zip(b_rest) {
+    for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
         *out = f(*a, *b);
     }
 }

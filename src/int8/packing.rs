@@ -147,16 +147,16 @@ impl Packer {
 }
 
 /// The first pixel of a span that lies inside the picture.
-struct First {
+pub struct First {
     /// Padding before it.
-    pad: usize,
+    pub pad: usize,
     /// Where it is in the picture.
-    x: usize,
+    pub x: usize,
 }
 
 impl Span {
     /// Where the picture begins in the span, and how many pixels of it are there.
-    fn inside(self, width: usize) -> (First, usize) {
+    pub fn inside(self, width: usize) -> (First, usize) {
         let pad = self.left.min(0).unsigned_abs().min(self.pixels);
         let x = self.left.max(0).unsigned_abs().min(width);
         (First { pad, x }, (width - x).min(self.pixels - pad))

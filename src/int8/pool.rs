@@ -6,7 +6,7 @@ use super::requantization::{Quantization, Saturate};
 use super::view::{Picture, PictureMut};
 use crate::simd::widest;
 
-/// The window of a pooling, vertical then horizontal.
+/// The window of a pooling, vertical then horizontal; kernel, stride and dilation at least 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     pub kernel: [usize; 2],
@@ -45,13 +45,27 @@ impl Window {
         let (kernel, dilation) = (self.kernel[axis], self.dilation[axis]);
         // Positions count from the start of the padding.
         let start = index * self.stride[axis];
-        let before = |end: usize| end.saturating_sub(start).div_ceil(dilation).min(kernel);
+        let before = |end: usize| {
+            let reach = end.saturating_sub(start);
+            // A division takes longer than the rest.
+            let taps = if dilation == 1 { reach } else { reach.div_ceil(dilation) };
+            taps.min(kernel)
+        };
         let outside = before(self.before[axis]);
         Span {
             first: (start + outside * dilation).saturating_sub(self.before[axis]),
             count: before(self.before[axis] + size) - outside,
             padded: before(self.before[axis] + size + self.after[axis]),
         }
+    }
+
+    /// The output columns, of `out`, whose horizontal tap `tap` lies inside the picture.
+    #[inline(always)]
+    fn reached(&self, tap: usize, width: usize, out: usize) -> Range<usize> {
+        let (stride, before) = (self.stride[1], self.before[1]);
+        let offset = tap * self.dilation[1];
+        let behind = |end: usize| end.saturating_sub(offset).div_ceil(stride).min(out);
+        behind(before)..behind(before + width)
     }
 }
 
@@ -131,48 +145,77 @@ impl MaxPool {
         );
     }
 
+    /// Tap after tap over a whole output row: few long loops.
     #[inline(always)]
     fn run_here(&self, input: &Picture, rows: Range<usize>, out: &mut PictureMut) {
-        for_each_pixel(
-            &self.window,
-            input,
-            rows,
-            out,
-            #[inline(always)]
-            |inside, out| {
-                let (blocks, rest) = out.as_chunks_mut::<32>();
-                let mut channel = 0;
-                for out in blocks {
-                    *out = largest(&inside, channel);
-                    channel += 32;
+        let window = &self.window;
+        let (channels, width) = (out.channels, out.width);
+        if channels == 0 || width == 0 {
+            return;
+        }
+        // Those further right lie outside for every pixel.
+        let inside = (window.before[1] + input.width).div_ceil(window.dilation[1]);
+        let taps = window.kernel[1].min(inside);
+        for (index, row) in rows.enumerate() {
+            let out_row = &mut out.data[index * out.row_pitch..];
+            if out.pixel_pitch == channels {
+                out_row[..width * channels].fill(i8::MIN);
+            } else {
+                for x in 0..width {
+                    out_row[x * out.pixel_pitch..][..channels].fill(i8::MIN);
                 }
-                let (blocks, rest) = rest.as_chunks_mut::<16>();
-                for out in blocks {
-                    *out = largest(&inside, channel);
-                    channel += 16;
+            }
+            let vertical = window.span(0, row, input.height);
+            for tap in 0..vertical.count {
+                let y = vertical.first + tap * window.dilation[0];
+                let input_row = &input.data[y * input.row_pitch..];
+                for tap in 0..taps {
+                    let Range { start, end } = window.reached(tap, input.width, width);
+                    if start < end {
+                        let x = start * window.stride[1] + tap * window.dilation[1];
+                        raise(
+                            &mut out_row[start * out.pixel_pitch..],
+                            out.pixel_pitch,
+                            &input_row[(x - window.before[1]) * input.pixel_pitch..],
+                            window.stride[1] * input.pixel_pitch,
+                            end - start,
+                            channels,
+                        );
+                    }
                 }
-                for out in rest {
-                    [*out] = largest(&inside, channel);
-                    channel += 1;
-                }
-            },
-        );
+            }
+        }
     }
 }
 
+/// Each of `pixels` output pixels, `out_step` apart, becomes the larger of itself and its input.
 #[inline(always)]
-fn largest<const N: usize>(inside: &Inside, channel: usize) -> [i8; N] {
-    let mut largest = [i8::MIN; N];
-    inside.for_each(
-        channel,
-        #[inline(always)]
-        |values: &[i8; N]| {
-            for (largest, value) in largest.iter_mut().zip(values) {
-                *largest = (*largest).max(*value);
-            }
-        },
-    );
-    largest
+fn raise(
+    out: &mut [i8],
+    out_step: usize,
+    input: &[i8],
+    input_step: usize,
+    pixels: usize,
+    channels: usize,
+) {
+    if out_step == channels && input_step == channels {
+        let values = pixels * channels;
+        out[..values]
+            .iter_mut()
+            .zip(&input[..values])
+            .for_each(|(out, input)| *out = (*out).max(*input));
+        return;
+    }
+    for pixel in 0..pixels {
+        let out = &mut out[pixel * out_step..][..channels];
+        let input = &input[pixel * input_step..][..channels];
+        let (out_blocks, out_rest) = out.as_chunks_mut::<16>();
+        let (input_blocks, input_rest) = input.as_chunks::<16>();
+        for (out, input) in out_blocks.iter_mut().zip(input_blocks) {
+            *out = std::array::from_fn(|lane| out[lane].max(input[lane]));
+        }
+        out_rest.iter_mut().zip(input_rest).for_each(|(out, input)| *out = (*out).max(*input));
+    }
 }
 
 /// The mean of each window.

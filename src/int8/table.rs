@@ -1,6 +1,11 @@
 //! Any function of one value, as its 256 answers.
 
 use std::ops::Range;
+#[cfg(target_arch = "x86_64")]
+use std::sync::LazyLock;
+
+#[cfg(target_arch = "x86_64")]
+use fearless_simd::{Level, i8x32, prelude::*, u8x16, u8x32, x86::Avx2};
 
 use super::view::{Picture, PictureMut};
 
@@ -66,7 +71,7 @@ impl Table {
     /// `values` are whole pixels.
     fn replace(&self, values: &mut [i8], channels: usize) {
         match &self.tables[..] {
-            [table] => values.iter_mut().for_each(|x| *x = table[usize::from(*x as u8)]),
+            [table] => replace_all(table, values),
             tables => {
                 for pixel in values.chunks_exact_mut(channels) {
                     for (x, table) in pixel.iter_mut().zip(tables) {
@@ -76,6 +81,53 @@ impl Table {
             }
         }
     }
+}
+
+fn replace_all(table: &[i8; 256], values: &mut [i8]) {
+    #[cfg(target_arch = "x86_64")]
+    static AVX2: LazyLock<Option<Avx2>> = LazyLock::new(|| Level::new().as_avx2());
+    #[cfg(target_arch = "x86_64")]
+    let values = match *AVX2 {
+        // Fewer are not worth the preparation.
+        Some(avx2) if values.len() >= 256 => avx2.vectorize(
+            #[inline(always)]
+            || by_shuffles(avx2, table, values),
+        ),
+        _ => values,
+    };
+    for x in values {
+        *x = table[usize::from(*x as u8)];
+    }
+}
+
+/// Shuffles look up 16 entries of a table at once, and answer 0 to negative indices. So each half
+/// of the table is the exclusive or of its 16 entries up to the right ones: stepping the index
+/// down by 16 (saturated, so that negative ones stay so), the shuffles that still answer are
+/// those whose differences add up to the entry. Returns the values that are left over.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn by_shuffles<'a>(avx2: Avx2, table: &[i8; 256], values: &'a mut [i8]) -> &'a mut [i8] {
+    let (parts, _) = table.as_chunks::<16>();
+    let difference = |part: usize| -> u8x32<Avx2> {
+        let before = if part.is_multiple_of(8) { [0; 16] } else { parts[part - 1] };
+        let lanes = std::array::from_fn(|lane| (parts[part][lane] ^ before[lane]) as u8);
+        u8x32::block_splat(u8x16::load_array(avx2, lanes))
+    };
+    let differences: [u8x32<Avx2>; 16] = std::array::from_fn(difference);
+    let (blocks, rest) = values.as_chunks_mut::<32>();
+    for block in blocks {
+        let mut low = i8x32::load_array_ref(avx2, block);
+        let mut high = low ^ i8x32::splat(avx2, i8::MIN);
+        let mut y = u8x32::splat(avx2, 0);
+        for part in 0..8 {
+            y ^= differences[part].swizzle_dyn_within_blocks(low.bitcast::<u8x32<Avx2>>());
+            y ^= differences[part + 8].swizzle_dyn_within_blocks(high.bitcast::<u8x32<Avx2>>());
+            low = low.saturating_sub(16);
+            high = high.saturating_sub(16);
+        }
+        *block = y.bitcast::<i8x32<Avx2>>().into();
+    }
+    rest
 }
 
 fn entries(mut f: impl FnMut(i8) -> i8) -> [i8; 256] {

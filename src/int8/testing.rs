@@ -107,8 +107,8 @@ pub fn splits(rows: usize) -> Vec<std::ops::Range<usize>> {
     ranges
 }
 
-/// That `byte` is `quanta` of `out`, rounded; either neighbour will do within 1e-4 of a tie that
-/// is not exact.
+/// That `byte` is `quanta`, rounded and with the zero point; either neighbour will do within 1e-4
+/// of a tie.
 #[track_caller]
 pub fn assert_rounds_to(byte: i8, quanta: f64, zero_point: i32, (low, high): (i8, i8)) {
     let round = |quanta: f64| {
@@ -116,6 +116,5 @@ pub fn assert_rounds_to(byte: i8, quanta: f64, zero_point: i32, (low, high): (i8
         y.clamp(f64::from(low), f64::from(high)) as i8
     };
     let near = [round(quanta - 1e-4), round(quanta), round(quanta + 1e-4)];
-    // Halves with few bits behind the point come from exact arithmetic.
     assert!(near.contains(&byte), "{byte} instead of {quanta} + {zero_point} in {low}..={high}");
 }

@@ -1,7 +1,7 @@
 //! ONNX -> tract's plan: shapes fixed, operators of ours in place, memory bounded.
 
 use super::lower::wire::{Way, Ways, wire};
-use super::lower::{Facts, Lowered, Tensor, lower};
+use super::lower::{Fact, Facts, Lowered, lower};
 use super::ops::region::Threads;
 use super::{NetworkError, contain, ops, proto, qdq};
 use crate::int8::kernels::Kernels;
@@ -13,7 +13,7 @@ use tract_onnx::pb::{
 };
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::SimplePlan;
-use tract_onnx::tract_hir::infer::{Factoid, InferenceFact, InferenceModel, InferenceModelExt};
+use tract_onnx::tract_hir::infer::{InferenceFact, InferenceModel, InferenceModelExt};
 use tract_onnx::tract_hir::internal::DimLike;
 
 /// The most that all values of one inference together may take, in bytes.
@@ -71,28 +71,24 @@ pub fn load(
     let kernels = Kernels::detect()?;
     let threads = Threads::new(threads).map_err(|cause| NetworkError::Threads(threads, cause))?;
     let opset = proto::opset(&model);
-    let shapes = prepare(path, &mut model, resolve)?;
+    let inputs = prepare(path, &mut model, resolve)?;
     let fail = |error| graph_error(path, &error);
-    let inferred = contained(path, || infer(&model, &shapes).map_err(fail))?;
+    let inferred = contained(path, || infer(&model, &inputs).map_err(fail))?;
     let whole = model.graph.take().unwrap_or_default();
     let facts = contained(path, || Facts::new(&whole, &inferred).map_err(fail))?;
     drop(inferred);
     check_memory(path, facts.bytes())?;
     let Lowered { graph, regions, kept } = contained(path, || Ok(lower(&whole, opset, &facts)))?;
     drop(facts);
-    let own = shapes.len();
+    let own = inputs.len();
     let taken = regions.iter().map(|region| region.inputs.len()).sum();
     let names = whole.node.iter().map(|node| proto::node_name(node).to_owned()).collect();
     drop(whole);
     model.graph = Some(graph);
     contained(path, || {
-        let mut inferred = infer(&model, &shapes).map_err(fail)?;
-        let supplied = regions.iter().flat_map(|region| &region.outputs);
-        for (index, Tensor { fact, .. }) in supplied.enumerate() {
-            let fact = InferenceFact::dt_shape(fact.element, &fact.shape);
-            inferred.set_input_fact(own + index, fact).map_err(fail)?;
-        }
-        inferred.analyse(false).map_err(fail)?;
+        let supplied = regions.iter().flat_map(|region| &region.outputs).map(|tensor| &tensor.fact);
+        let inputs: Vec<Fact> = inputs.iter().chain(supplied).cloned().collect();
+        let inferred = infer(&model, &inputs).map_err(fail)?;
         model.graph = None;
         let mut typed = inferred.into_typed().map_err(fail)?;
         let mut ways = Ways::new(names, kept);
@@ -112,12 +108,12 @@ pub fn load(
     })
 }
 
-/// Brings the graph to its normal form and fixes its inputs' shapes.
+/// Brings the graph to its normal form and fixes its inputs.
 fn prepare(
     path: &str,
     model: &mut ModelProto,
     resolve: &Resolve,
-) -> Result<Vec<Vec<usize>>, NetworkError> {
+) -> Result<Vec<Fact>, NetworkError> {
     let opset = proto::opset(model);
     if let Some(graph) = model.graph.as_mut() {
         proto::name_nodes(graph);
@@ -127,16 +123,14 @@ fn prepare(
     if let Some(graph) = &model.graph {
         check_operators(path, opset, graph, &ops::reader())?;
     }
-    fixed_shapes(model, resolve)
+    fixed_inputs(model, resolve)
 }
 
-/// tract's view of a model, with the shapes of its first inputs given; others carry theirs.
-fn infer(model: &ModelProto, shapes: &[Vec<usize>]) -> TractResult<InferenceModel> {
+/// tract's view of a model with these inputs.
+fn infer(model: &ModelProto, inputs: &[Fact]) -> TractResult<InferenceModel> {
     let mut graph = ops::reader().model_for_proto_model(model)?;
-    for (index, shape) in shapes.iter().enumerate() {
-        let element = graph.input_fact(index)?.datum_type.concretize();
-        let element = element.unwrap_or(f32::datum_type());
-        graph.set_input_fact(index, InferenceFact::dt_shape(element, shape))?;
+    for (index, Fact { element, shape }) in inputs.iter().enumerate() {
+        graph.set_input_fact(index, InferenceFact::dt_shape(*element, shape))?;
     }
     graph.analyse(false)?;
     Ok(graph)
@@ -149,10 +143,10 @@ pub fn type_graph(
     mut model: ModelProto,
     resolve: &Resolve,
 ) -> Result<TypedModel, NetworkError> {
-    let shapes = prepare(path, &mut model, resolve)?;
+    let inputs = prepare(path, &mut model, resolve)?;
     contained(path, || {
         let fail = |error| graph_error(path, &error);
-        let graph = infer(&model, &shapes).map_err(fail)?;
+        let graph = infer(&model, &inputs).map_err(fail)?;
         drop(model);
         let typed = graph.into_typed().map_err(fail)?;
         check_memory(path, bytes(&typed))?;
@@ -224,14 +218,23 @@ pub fn open_inputs(model: &ModelProto) -> Vec<OpenInput> {
         .collect()
 }
 
-fn fixed_shapes(model: &ModelProto, resolve: &Resolve) -> Result<Vec<Vec<usize>>, NetworkError> {
-    open_inputs(model)
-        .iter()
-        .map(|input| match input.shape.iter().copied().collect::<Option<Vec<usize>>>() {
-            Some(shape) if !shape.is_empty() => Ok(shape),
-            _ => resolve(input),
-        })
-        .collect()
+fn fixed_inputs(model: &ModelProto, resolve: &Resolve) -> Result<Vec<Fact>, NetworkError> {
+    let elements = model.graph.iter().flat_map(real_inputs).map(|input| {
+        let kind = input.r#type.as_ref().and_then(|kind| kind.value.as_ref());
+        let type_proto::Value::TensorType(tensor) = kind?;
+        DatumType::try_from(DataType::try_from(tensor.elem_type).ok()?).ok()
+    });
+    let inputs = open_inputs(model);
+    let fixed = inputs.iter().zip(elements).map(|(input, element)| {
+        let element = element.unwrap_or(f32::datum_type());
+        let shape = input.shape.iter().copied().collect::<Option<Vec<usize>>>();
+        let shape = match shape.filter(|shape| !shape.is_empty()) {
+            Some(shape) => shape,
+            None => resolve(input)?,
+        };
+        Ok(Fact { element, shape })
+    });
+    fixed.collect()
 }
 
 /// Upsample of opset 7 carries its scales as an attribute: makes them an input, as opset 9 has.

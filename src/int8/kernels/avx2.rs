@@ -4,9 +4,7 @@
 use std::arch::x86_64::*;
 
 use super::tile::{self, Lanes};
-use super::{
-    Columns, DepthwiseRow, Element, Format, Products, ProductsFormat, Requantize, Row, Store,
-};
+use super::{Columns, Element, Format, Products, ProductsFormat, Requantize, Row, Store};
 
 pub const FORMAT: Format = Format { element: Element::Difference, group: 2, block: 8 };
 pub const PRODUCTS_FORMAT: ProductsFormat = ProductsFormat { group: 2, block: 16 };
@@ -74,11 +72,6 @@ unsafe fn products_strip<const C: usize>(
     C * Words::COLUMNS
 }
 
-pub fn depthwise(row: &DepthwiseRow, requantize: &Requantize, out: &mut [i8], pixel_pitch: usize) {
-    row.check(requantize, out, pixel_pitch);
-    vectorize(|| super::reference::depthwise(row, requantize, out, pixel_pitch));
-}
-
 pub fn vectorize<R>(work: impl FnOnce() -> R) -> R {
     #[target_feature(enable = "avx2,fma")]
     unsafe fn vectorized<R>(work: impl FnOnce() -> R) -> R {
@@ -91,7 +84,7 @@ pub fn vectorize<R>(work: impl FnOnce() -> R) -> R {
 
 /// 8 columns.
 #[derive(Clone, Copy)]
-struct Words(__m256i);
+pub struct Words(pub __m256i);
 
 impl Lanes for Words {
     const COLUMNS: usize = 8;
@@ -135,8 +128,8 @@ impl Lanes for Words {
     }
 
     #[inline(always)]
-    unsafe fn store_bytes(self, scale: Self::Scale, to: &Requantize, out: *mut i8, valid: usize) {
-        // SAFETY: only valid bytes are stored.
+    unsafe fn bytes(self, scale: Self::Scale, to: &Requantize) -> __m128i {
+        // SAFETY: as the trait's.
         unsafe {
             let real = _mm256_fmadd_ps(_mm256_cvtepi32_ps(self.0), scale.0, scale.1);
             let y = _mm256_cvtps_epi32(real);
@@ -144,11 +137,18 @@ impl Lanes for Words {
             let (low, high) = (_mm256_castsi256_si128(y), _mm256_extracti128_si256::<1>(y));
             let y = _mm_packs_epi32(low, high);
             let y = _mm_packs_epi16(y, y);
-            let y = _mm_max_epi8(_mm_min_epi8(y, _mm_set1_epi8(to.high)), _mm_set1_epi8(to.low));
+            _mm_max_epi8(_mm_min_epi8(y, _mm_set1_epi8(to.high)), _mm_set1_epi8(to.low))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_bytes(bytes: __m128i, out: *mut i8, valid: usize) {
+        // SAFETY: only valid bytes are stored.
+        unsafe {
             if valid == 8 {
-                _mm_storel_epi64(out.cast(), y);
+                _mm_storel_epi64(out.cast(), bytes);
             } else {
-                let bytes = _mm_cvtsi128_si64(y).to_le_bytes();
+                let bytes = _mm_cvtsi128_si64(bytes).to_le_bytes();
                 std::ptr::copy_nonoverlapping(bytes.as_ptr().cast(), out, valid);
             }
         }

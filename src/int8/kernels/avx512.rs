@@ -1,12 +1,10 @@
 //! AVX-512 with VNNI: 64 products of bytes or 32 of words an instruction.
 #![allow(unsafe_code)]
 
-use std::arch::x86_64::*;
+use std::arch::{asm, x86_64::*};
 
 use super::tile::{self, Lanes};
-use super::{
-    Columns, DepthwiseRow, Element, Format, Products, ProductsFormat, Requantize, Row, Store,
-};
+use super::{Columns, Element, Format, Products, ProductsFormat, Requantize, Row, Store};
 
 pub const FORMAT: Format = Format { element: Element::Unsigned, group: 4, block: 16 };
 pub const PRODUCTS_FORMAT: ProductsFormat = ProductsFormat { group: 2, block: 32 };
@@ -82,11 +80,6 @@ unsafe fn products_strip<V: Lanes, const C: usize>(
     C * V::COLUMNS
 }
 
-pub fn depthwise(row: &DepthwiseRow, requantize: &Requantize, out: &mut [i8], pixel_pitch: usize) {
-    row.check(requantize, out, pixel_pitch);
-    vectorize(|| super::reference::depthwise(row, requantize, out, pixel_pitch));
-}
-
 pub fn vectorize<R>(work: impl FnOnce() -> R) -> R {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma")]
     unsafe fn vectorized<R>(work: impl FnOnce() -> R) -> R {
@@ -129,19 +122,59 @@ impl Dot for Words {
     #[inline(always)]
     unsafe fn wide(sum: __m512i, x: __m512i, weights: __m512i) -> __m512i {
         // SAFETY: as the trait's.
-        unsafe { _mm512_dpwssd_epi32(sum, x, weights) }
+        unsafe { dot_wide(sum, x, weights) }
     }
 
     #[inline(always)]
     unsafe fn half(sum: __m256i, x: __m256i, weights: __m256i) -> __m256i {
         // SAFETY: as the trait's.
-        unsafe { _mm256_dpwssd_epi32(sum, x, weights) }
+        unsafe { dot_half(sum, x, weights) }
     }
+}
+
+/// `_mm512_dpwssd_epi32`, which the compiler would take for the slower VPMADDWD and VPADDD.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vnni")]
+fn dot_wide(mut sum: __m512i, x: __m512i, weights: __m512i) -> __m512i {
+    // SAFETY: an instruction on registers alone.
+    unsafe {
+        asm!("vpdpwssd {}, {}, {}", inout(zmm_reg) sum, in(zmm_reg) x, in(zmm_reg) weights,
+             options(pure, nomem, nostack, preserves_flags));
+    }
+    sum
+}
+
+/// The same for `_mm256_dpwssd_epi32`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vl,avx512vnni")]
+fn dot_half(mut sum: __m256i, x: __m256i, weights: __m256i) -> __m256i {
+    // SAFETY: an instruction on registers alone.
+    unsafe {
+        asm!("vpdpwssd {}, {}, {}", inout(ymm_reg) sum, in(ymm_reg) x, in(ymm_reg) weights,
+             options(pure, nomem, nostack, preserves_flags));
+    }
+    sum
 }
 
 /// 16 columns.
 #[derive(Clone, Copy)]
-pub struct Wide<D>(__m512i, std::marker::PhantomData<D>);
+pub struct Wide<D>(pub __m512i, std::marker::PhantomData<D>);
+
+impl<D> Wide<D> {
+    #[inline(always)]
+    pub fn new(sums: __m512i) -> Self {
+        Wide(sums, std::marker::PhantomData)
+    }
+
+    #[inline(always)]
+    unsafe fn rounded(self, scale: (__m512, __m512)) -> __m512i {
+        // SAFETY: whoever has such a vector has checked the processor.
+        unsafe {
+            let real = _mm512_fmadd_ps(_mm512_cvtepi32_ps(self.0), scale.0, scale.1);
+            _mm512_cvt_roundps_epi32::<NEAREST>(real)
+        }
+    }
+}
 
 impl<D: Dot> Lanes for Wide<D> {
     const COLUMNS: usize = 16;
@@ -150,13 +183,13 @@ impl<D: Dot> Lanes for Wide<D> {
     #[inline(always)]
     unsafe fn splat(group: i32) -> Self {
         // SAFETY: as the trait's.
-        unsafe { Wide(_mm512_set1_epi32(group), std::marker::PhantomData) }
+        unsafe { Wide::new(_mm512_set1_epi32(group)) }
     }
 
     #[inline(always)]
     unsafe fn load(from: *const u8) -> Self {
         // SAFETY: as the trait's.
-        unsafe { Wide(_mm512_loadu_si512(from.cast()), std::marker::PhantomData) }
+        unsafe { Wide::new(_mm512_loadu_si512(from.cast())) }
     }
 
     #[inline(always)]
@@ -182,13 +215,49 @@ impl<D: Dot> Lanes for Wide<D> {
     }
 
     #[inline(always)]
-    unsafe fn store_bytes(self, scale: Self::Scale, to: &Requantize, out: *mut i8, valid: usize) {
-        // SAFETY: only valid lanes are stored.
+    unsafe fn bytes(self, scale: Self::Scale, to: &Requantize) -> __m128i {
+        // SAFETY: as the trait's.
         unsafe {
-            let real = _mm512_fmadd_ps(_mm512_cvtepi32_ps(self.0), scale.0, scale.1);
-            let y = _mm512_cvt_roundps_epi32::<NEAREST>(real);
-            let y = _mm512_cvtsepi32_epi8(_mm512_add_epi32(y, _mm512_set1_epi32(to.zero_point)));
-            store(bound(y, to), out, valid);
+            let zero_point = _mm512_set1_epi32(to.zero_point);
+            let y = _mm512_cvtsepi32_epi8(_mm512_add_epi32(self.rounded(scale), zero_point));
+            bound(y, to)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_bytes(bytes: __m128i, out: *mut i8, valid: usize) {
+        // SAFETY: as the trait's.
+        unsafe { store(bytes, out, valid) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_four(
+        sums: [Self; 4],
+        scale: Self::Scale,
+        to: &Requantize,
+        out: *mut i8,
+        pixel_pitch: usize,
+    ) {
+        // SAFETY: as the trait's.
+        unsafe {
+            let [a, b, c, d] = sums;
+            let y = [a.rounded(scale), b.rounded(scale), c.rounded(scale), d.rounded(scale)];
+            let zero_point = _mm512_set1_epi16(to.zero_point as i16);
+            let first = _mm512_adds_epi16(_mm512_packs_epi32(y[0], y[1]), zero_point);
+            let second = _mm512_adds_epi16(_mm512_packs_epi32(y[2], y[3]), zero_point);
+            let y = _mm512_packs_epi16(first, second);
+            let y = _mm512_min_epi8(y, _mm512_set1_epi8(to.high));
+            let y = _mm512_max_epi8(y, _mm512_set1_epi8(to.low));
+            // Packing has put four columns of each pixel side by side.
+            let pixels = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+            let y = _mm512_permutexvar_epi32(pixels, y);
+            _mm_storeu_si128(out.cast(), _mm512_castsi512_si128(y));
+            let out = out.add(pixel_pitch);
+            _mm_storeu_si128(out.cast(), _mm512_extracti32x4_epi32::<1>(y));
+            let out = out.add(pixel_pitch);
+            _mm_storeu_si128(out.cast(), _mm512_extracti32x4_epi32::<2>(y));
+            let out = out.add(pixel_pitch);
+            _mm_storeu_si128(out.cast(), _mm512_extracti32x4_epi32::<3>(y));
         }
     }
 
@@ -207,7 +276,14 @@ impl<D: Dot> Lanes for Wide<D> {
 
 /// 8 columns, for those blocks that have no more.
 #[derive(Clone, Copy)]
-pub struct Half<D>(__m256i, std::marker::PhantomData<D>);
+pub struct Half<D>(pub __m256i, std::marker::PhantomData<D>);
+
+impl<D> Half<D> {
+    #[inline(always)]
+    pub fn new(sums: __m256i) -> Self {
+        Half(sums, std::marker::PhantomData)
+    }
+}
 
 impl<D: Dot> Lanes for Half<D> {
     const COLUMNS: usize = 8;
@@ -216,13 +292,13 @@ impl<D: Dot> Lanes for Half<D> {
     #[inline(always)]
     unsafe fn splat(group: i32) -> Self {
         // SAFETY: as the trait's.
-        unsafe { Half(_mm256_set1_epi32(group), std::marker::PhantomData) }
+        unsafe { Half::new(_mm256_set1_epi32(group)) }
     }
 
     #[inline(always)]
     unsafe fn load(from: *const u8) -> Self {
         // SAFETY: as the trait's.
-        unsafe { Half(_mm256_loadu_si256(from.cast()), std::marker::PhantomData) }
+        unsafe { Half::new(_mm256_loadu_si256(from.cast())) }
     }
 
     #[inline(always)]
@@ -248,14 +324,20 @@ impl<D: Dot> Lanes for Half<D> {
     }
 
     #[inline(always)]
-    unsafe fn store_bytes(self, scale: Self::Scale, to: &Requantize, out: *mut i8, valid: usize) {
-        // SAFETY: only valid lanes are stored.
+    unsafe fn bytes(self, scale: Self::Scale, to: &Requantize) -> __m128i {
+        // SAFETY: as the trait's.
         unsafe {
             let real = _mm256_fmadd_ps(_mm256_cvtepi32_ps(self.0), scale.0, scale.1);
             let y = _mm256_cvtps_epi32(real);
             let y = _mm256_cvtsepi32_epi8(_mm256_add_epi32(y, _mm256_set1_epi32(to.zero_point)));
-            store(bound(y, to), out, valid);
+            bound(y, to)
         }
+    }
+
+    #[inline(always)]
+    unsafe fn store_bytes(bytes: __m128i, out: *mut i8, valid: usize) {
+        // SAFETY: as the trait's.
+        unsafe { store(bytes, out, valid) }
     }
 
     #[inline(always)]

@@ -10,15 +10,25 @@
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
+mod avx2_depthwise;
+#[cfg(target_arch = "x86_64")]
+mod avx2_winograd;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod avx512_depthwise;
+#[cfg(target_arch = "x86_64")]
+mod avx512_winograd;
 mod detection;
 mod reference;
 mod scratch;
 #[cfg(target_arch = "x86_64")]
 mod tile;
+mod winograd;
 
 pub use detection::UnknownKernels;
 pub use scratch::{SLACK, split};
+pub use winograd::{InputTiles, OutputTiles, TILES};
 
 use super::requantization::Requantize;
 
@@ -144,15 +154,17 @@ pub struct ProductsFormat {
     pub block: usize,
 }
 
-/// One small matrix product: `tiles` rows of `depth` elements times `columns` columns.
+/// Small matrix products, `tiles` rows of `depth` elements times `columns` columns at each of
+/// `positions`.
 #[derive(Clone, Copy, Debug)]
 pub struct Products<'a> {
-    /// `[tile][depth]`.
+    pub positions: usize,
+    /// `[position][tile][depth]`.
     pub panel: &'a [i16],
     pub tiles: usize,
     /// A multiple of the group.
     pub depth: usize,
-    /// `[depth / group][column][group]`.
+    /// `[position][depth / group][column][group]`.
     pub weights: &'a [i16],
     /// A multiple of 8, at most the block.
     pub columns: usize,
@@ -202,13 +214,13 @@ impl Kernels {
         match self {
             Kernels::Reference => reference::depthwise(row, requantize, out, pixel_pitch),
             #[cfg(target_arch = "x86_64")]
-            Kernels::Avx2 => avx2::depthwise(row, requantize, out, pixel_pitch),
+            Kernels::Avx2 => avx2_depthwise::depthwise(row, requantize, out, pixel_pitch),
             #[cfg(target_arch = "x86_64")]
-            Kernels::Avx512 => avx512::depthwise(row, requantize, out, pixel_pitch),
+            Kernels::Avx512 => avx512_depthwise::depthwise(row, requantize, out, pixel_pitch),
         }
     }
 
-    /// A small matrix product with wrapping sums, to `out[tile * columns + column]`.
+    /// Small matrix products with wrapping sums, to `[position][tile][column]`.
     pub fn products(self, products: &Products, out: &mut [i32]) {
         match self {
             Kernels::Reference => reference::products(products, out),
@@ -216,6 +228,30 @@ impl Kernels {
             Kernels::Avx2 => avx2::products(products, out),
             #[cfg(target_arch = "x86_64")]
             Kernels::Avx512 => avx512::products(products, out),
+        }
+    }
+
+    /// The transform of Winograd's input tiles, to
+    /// `out[position * position_pitch + tile * channels + channel]` for 6×6 positions.
+    pub fn winograd_input(self, tiles: &InputTiles, out: &mut [i16], position_pitch: usize) {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Kernels::Avx2 => avx2_winograd::input(tiles, out, position_pitch),
+            #[cfg(target_arch = "x86_64")]
+            Kernels::Avx512 => avx512_winograd::input(tiles, out, position_pitch),
+            _ => winograd::plain_input(tiles, out, position_pitch),
+        }
+    }
+
+    /// The transform of their products' sums, requantized: pixel (y, x) of all tiles together
+    /// goes to `out[y * row_pitch + x * pixel_pitch + column]`.
+    pub fn winograd_output(self, tiles: &OutputTiles, requantize: &Requantize, out: &mut [i8]) {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Kernels::Avx2 => avx2_winograd::output(tiles, requantize, out),
+            #[cfg(target_arch = "x86_64")]
+            Kernels::Avx512 => avx512_winograd::output(tiles, requantize, out),
+            _ => winograd::plain_output(tiles, requantize, out),
         }
     }
 
@@ -275,9 +311,9 @@ impl Products<'_> {
     /// The same for `products`.
     fn check(&self, out: &[i32], format: ProductsFormat) {
         assert!(self.columns.is_multiple_of(8) && self.depth.is_multiple_of(format.group));
-        assert!(self.panel.len() >= self.tiles * self.depth);
-        assert!(self.weights.len() >= self.depth * self.columns);
-        assert!(out.len() >= self.tiles * self.columns);
+        assert!(self.panel.len() >= self.positions * self.tiles * self.depth);
+        assert!(self.weights.len() >= self.positions * self.depth * self.columns);
+        assert!(out.len() >= self.positions * self.tiles * self.columns);
     }
 }
 

@@ -53,10 +53,12 @@ pub fn depthwise(row: &DepthwiseRow, requantize: &Requantize, out: &mut [i8], pi
 }
 
 pub fn products(products: &Products, out: &mut [i32]) {
-    let Products { panel, tiles, depth, weights, columns } = *products;
-    for (out, panel) in out.chunks_exact_mut(columns).zip(panel.chunks_exact(depth)).take(tiles) {
-        for (column, out) in out.iter_mut().enumerate() {
-            *out = panel.iter().enumerate().fold(0, |sum: i32, (k, x)| {
+    let Products { positions, panel, tiles, depth, weights, columns } = *products;
+    for row in 0..positions * tiles {
+        let weights = &weights[row / tiles * depth * columns..];
+        for column in 0..columns {
+            let panel = &panel[row * depth..][..depth];
+            out[row * columns + column] = panel.iter().enumerate().fold(0, |sum: i32, (k, x)| {
                 sum.wrapping_add(i32::from(*x) * i32::from(weights[k * columns + column]))
             });
         }

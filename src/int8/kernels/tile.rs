@@ -4,6 +4,8 @@
 //! pixel (a group), repeated over the lanes, times one vector of weights a column vector.
 #![allow(unsafe_code)]
 
+use std::arch::x86_64::{__m128i, _mm_storel_epi64, _mm_storeu_si128, _mm_unpackhi_epi64};
+
 use super::{Columns, Products, Requantize, Row, Segment, Store, Weights};
 
 /// A vector of 32-bit sums, one a column. Whoever calls has checked that the processor has it and
@@ -21,8 +23,27 @@ pub trait Lanes: Copy {
     unsafe fn shifted(self, shift: Self, sum: i32) -> Self;
     /// The scale of the first `valid` columns.
     unsafe fn scale(multiplier: *const f32, addend: *const f32, valid: usize) -> Self::Scale;
-    /// Requantizes and stores the first `valid` columns.
-    unsafe fn store_bytes(self, scale: Self::Scale, to: &Requantize, out: *mut i8, valid: usize);
+    /// Requantized, in the first bytes.
+    unsafe fn bytes(self, scale: Self::Scale, to: &Requantize) -> __m128i;
+    /// Stores the first `valid` columns.
+    unsafe fn store_bytes(bytes: __m128i, out: *mut i8, valid: usize);
+    /// Requantizes and stores all columns of four pixels.
+    #[inline(always)]
+    unsafe fn store_four(
+        sums: [Self; 4],
+        scale: Self::Scale,
+        to: &Requantize,
+        out: *mut i8,
+        pixel_pitch: usize,
+    ) {
+        for (x, sums) in sums.into_iter().enumerate() {
+            // SAFETY: as the trait's.
+            unsafe {
+                let out = out.add(x * pixel_pitch);
+                Self::store_bytes(sums.bytes(scale, to), out, Self::COLUMNS);
+            }
+        }
+    }
     unsafe fn store_sums(self, out: *mut i32, valid: usize);
 }
 
@@ -44,9 +65,18 @@ pub struct Strip<'a> {
 }
 
 /// What happens to the sums of one pixel.
-pub trait Finish<V, const C: usize> {
+pub trait Finish<V: Copy, const C: usize> {
     /// Whoever calls has checked that the pixel exists.
     unsafe fn pixel(&self, pixel: usize, sums: [V; C]);
+
+    /// Pixels from `pixel` on.
+    #[inline(always)]
+    unsafe fn pixels<const P: usize>(&self, pixel: usize, sums: [[V; C]; P]) {
+        for (p, sums) in sums.into_iter().enumerate() {
+            // SAFETY: as the caller's.
+            unsafe { self.pixel(pixel + p, sums) }
+        }
+    }
 }
 
 /// Everything, in tiles of at most `most` pixels (no more than 12). Whoever calls has checked the
@@ -125,8 +155,84 @@ unsafe fn tile<V: Lanes, const P: usize, const C: usize>(
                 at += 4;
             }
         }
-        for (p, sums) in sums.into_iter().enumerate() {
-            finish.pixel(pixel + p, sums);
+        finish.pixels(pixel, sums);
+    }
+}
+
+/// Where a vector's columns go, from the pixel's output on.
+#[derive(Clone, Copy)]
+enum Place {
+    Together(usize),
+    /// Eight here, eight there.
+    Halves(usize, usize),
+    Scattered,
+}
+
+impl Place {
+    fn of(columns: std::ops::Range<usize>, segments: &[Segment]) -> Self {
+        let offset = |columns: std::ops::Range<usize>| {
+            segments.iter().find_map(|s| {
+                let inside = columns.start >= s.column && columns.end <= s.column + s.columns;
+                inside.then(|| s.offset + columns.start - s.column)
+            })
+        };
+        if let Some(offset) = offset(columns.clone()) {
+            return Place::Together(offset);
+        }
+        if columns.len() == 16 {
+            let middle = columns.start + 8;
+            let halves = offset(columns.start..middle).zip(offset(middle..columns.end));
+            if let Some((first, second)) = halves {
+                return Place::Halves(first, second);
+            }
+        }
+        Place::Scattered
+    }
+}
+
+/// Requantized bytes of vectors that go to one place each: the common case, kept short.
+struct PlainBytes<'a, V: Lanes, const C: usize> {
+    requantize: &'a Requantize,
+    scale: [V::Scale; C],
+    /// One a vector of columns.
+    out: [*mut i8; C],
+    pixel_pitch: usize,
+    valid: [usize; C],
+}
+
+impl<V: Lanes, const C: usize> Finish<V, C> for PlainBytes<'_, V, C> {
+    #[inline(always)]
+    unsafe fn pixel(&self, pixel: usize, sums: [V; C]) {
+        // SAFETY: segments, columns and pixels were checked.
+        unsafe {
+            for (c, sums) in sums.into_iter().enumerate() {
+                let out = self.out[c].add(pixel * self.pixel_pitch);
+                V::store_bytes(sums.bytes(self.scale[c], self.requantize), out, self.valid[c]);
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn pixels<const P: usize>(&self, pixel: usize, sums: [[V; C]; P]) {
+        // SAFETY: as the caller's.
+        unsafe {
+            for c in 0..C {
+                let out = self.out[c].add(pixel * self.pixel_pitch);
+                let mut p = 0;
+                if self.valid[c] == V::COLUMNS {
+                    while p + 4 <= P {
+                        let four = [sums[p][c], sums[p + 1][c], sums[p + 2][c], sums[p + 3][c]];
+                        let out = out.add(p * self.pixel_pitch);
+                        V::store_four(four, self.scale[c], self.requantize, out, self.pixel_pitch);
+                        p += 4;
+                    }
+                }
+                while p < P {
+                    let bytes = sums[p][c].bytes(self.scale[c], self.requantize);
+                    V::store_bytes(bytes, out.add(p * self.pixel_pitch), self.valid[c]);
+                    p += 1;
+                }
+            }
         }
     }
 }
@@ -140,8 +246,7 @@ struct Bytes<'a, V: Lanes, const C: usize> {
     segments: &'a [Segment],
     column: usize,
     valid: [usize; C],
-    /// Where a vector's columns go when one segment has them all.
-    offset: [Option<usize>; C],
+    places: [Place; C],
     shift: Option<([V; C], *const i32)>,
 }
 
@@ -157,14 +262,22 @@ impl<V: Lanes, const C: usize> Finish<V, C> for Bytes<'_, V, C> {
             }
             let out = self.out.add(pixel * self.pixel_pitch);
             for (c, sums) in sums.into_iter().enumerate() {
-                if let Some(offset) = self.offset[c] {
-                    let out = out.add(offset);
-                    sums.store_bytes(self.scale[c], self.requantize, out, self.valid[c]);
-                } else {
-                    let mut bytes = [0; 16];
-                    let (scale, valid) = (self.scale[c], self.valid[c]);
-                    sums.store_bytes(scale, self.requantize, bytes.as_mut_ptr(), valid);
-                    self.scatter(out, self.column + c * V::COLUMNS, &bytes[..valid]);
+                let bytes = sums.bytes(self.scale[c], self.requantize);
+                match self.places[c] {
+                    Place::Together(offset) => {
+                        V::store_bytes(bytes, out.add(offset), self.valid[c]);
+                    }
+                    Place::Halves(first, second) => {
+                        _mm_storel_epi64(out.add(first).cast(), bytes);
+                        let upper = _mm_unpackhi_epi64(bytes, bytes);
+                        _mm_storel_epi64(out.add(second).cast(), upper);
+                    }
+                    Place::Scattered => {
+                        let mut lanes = [0; 16];
+                        _mm_storeu_si128(lanes.as_mut_ptr().cast(), bytes);
+                        let column = self.column + c * V::COLUMNS;
+                        self.scatter(out, column, &lanes[..self.valid[c]]);
+                    }
                 }
             }
         }
@@ -176,10 +289,16 @@ impl<V: Lanes, const C: usize> Bytes<'_, V, C> {
     #[cold]
     unsafe fn scatter(&self, out: *mut i8, first: usize, bytes: &[i8]) {
         for segment in self.segments {
-            for (column, byte) in (first..).zip(bytes) {
-                if column >= segment.column && column < segment.column + segment.columns {
-                    // SAFETY: as the caller's.
-                    unsafe { *out.add(segment.offset + column - segment.column) = *byte };
+            let from = first.max(segment.column);
+            let to = (first + bytes.len()).min(segment.column + segment.columns);
+            if from < to {
+                // SAFETY: as the caller's.
+                unsafe {
+                    std::ptr::copy_nonoverlapping(
+                        bytes.as_ptr().add(from - first),
+                        out.add(segment.offset + from - segment.column),
+                        to - from,
+                    );
                 }
             }
         }
@@ -259,30 +378,43 @@ pub unsafe fn dense<V: Lanes, const C: usize>(
                     V::scale(multiplier, requantize.addend.as_ptr().add(at), valid[c])
                 };
                 let mut scales = [scale(0); C];
-                let mut offset = [None; C];
+                let mut places = [Place::Scattered; C];
                 for c in 0..C {
                     scales[c] = scale(c);
                     let first = column + c * V::COLUMNS;
-                    offset[c] = segments.iter().find_map(|s| {
-                        let inside = first >= s.column && first + valid[c] <= s.column + s.columns;
-                        inside.then(|| s.offset + first - s.column)
-                    });
+                    places[c] = Place::of(first..first + valid[c], segments);
                 }
-                run(
-                    &strip,
-                    most,
-                    &Bytes::<V, C> {
+                let (out, pixel_pitch) = (out.as_mut_ptr(), *pixel_pitch);
+                let mut plain = [out; C];
+                let mut all_plain = shift.is_none();
+                for (plain, place) in plain.iter_mut().zip(places) {
+                    match place {
+                        Place::Together(offset) => *plain = out.add(offset),
+                        _ => all_plain = false,
+                    }
+                }
+                let scale = scales;
+                if all_plain {
+                    let out = plain;
+                    run(
+                        &strip,
+                        most,
+                        &PlainBytes::<V, C> { requantize, scale, out, pixel_pitch, valid },
+                    );
+                } else {
+                    let bytes = Bytes::<V, C> {
                         requantize,
-                        scale: scales,
-                        out: out.as_mut_ptr(),
-                        pixel_pitch: *pixel_pitch,
+                        scale,
+                        out,
+                        pixel_pitch,
                         segments,
                         column,
                         valid,
-                        offset,
+                        places,
                         shift,
-                    },
-                );
+                    };
+                    run(&strip, most, &bytes);
+                }
             }
             Store::Sums { out, pixel_pitch } => {
                 let out = out.as_mut_ptr().add(column);
@@ -300,22 +432,27 @@ pub unsafe fn products<V: Lanes, const C: usize>(
     column: usize,
     most: usize,
 ) {
+    let Products { positions, tiles, depth, columns, .. } = *products;
     let zeroes = [0; 32];
-    // SAFETY: as the caller's.
-    unsafe {
-        let strip = Strip {
-            panel: products.panel.as_ptr().cast(),
-            pixel_stride: products.depth * 2,
-            runs: &[0],
-            run_bytes: products.depth * 2,
-            pixels: products.tiles,
-            weights: products.weights.as_ptr().add(column * 2).cast(),
-            step: products.columns * 4,
-            next: V::COLUMNS * 4,
-            start: zeroes.as_ptr(),
-        };
-        let out = out.as_mut_ptr().add(column);
-        let valid = [V::COLUMNS; C];
-        run(&strip, most, &Sums::<V, C> { out, pixel_pitch: products.columns, valid, shift: None });
+    for position in 0..positions {
+        // SAFETY: as the caller's.
+        unsafe {
+            let panel = products.panel.as_ptr().add(position * tiles * depth);
+            let weights = products.weights.as_ptr().add(position * depth * columns + column * 2);
+            let strip = Strip {
+                panel: panel.cast(),
+                pixel_stride: depth * 2,
+                runs: &[0],
+                run_bytes: depth * 2,
+                pixels: tiles,
+                weights: weights.cast(),
+                step: columns * 4,
+                next: V::COLUMNS * 4,
+                start: zeroes.as_ptr(),
+            };
+            let out = out.as_mut_ptr().add(position * tiles * columns + column);
+            let valid = [V::COLUMNS; C];
+            run(&strip, most, &Sums::<V, C> { out, pixel_pitch: columns, valid, shift: None });
+        }
     }
 }
