@@ -33,7 +33,8 @@ class Segcam:
         except subprocess.TimeoutExpired as error:
             raise Crashed(f"no end after {TIMEOUT} s") from error
         if ended.returncode < 0 or "panicked" in ended.stderr:
-            raise Crashed(f"code {ended.returncode}: {' '.join(ended.stderr.split())}")
+            said = " ".join(ended.stderr.split())
+            raise Crashed(f"code {ended.returncode}: {said[:200]}")
         if ended.returncode != 0:
             raise Refused(ended.stderr.strip().splitlines()[-1] if ended.stderr else "no message")
         return ended.stdout
