@@ -52,7 +52,8 @@ pub struct CardArguments {
 impl CardArguments {
     pub fn of(&self, model: &str) -> ModelArguments {
         let (card, set) = (self.card.clone(), self.set.clone());
-        let threads = std::thread::available_parallelism().map_or(1, |count| count.get().min(MOST_THREADS));
+        let threads =
+            std::thread::available_parallelism().map_or(1, |count| count.get().min(MOST_THREADS));
         ModelArguments { model: model.to_owned(), card, set, threads }
     }
 }

@@ -162,6 +162,16 @@ def pyramid(net):
     net.output(conv(net, joined(net, *branches), kernel=1, count=3))
 
 
+def dense(net):
+    """Each layer sees all before it; the first value stands in several concatenations."""
+    x = start(net, size=4)
+    y = conv(net, x)
+    y = joined(net, *net.pick([x, y], [y, x]))
+    parts = net.pick([y, x], [x, y], [y, y], [x, y, x])
+    y = joined(net, *parts)
+    net.output(conv(net, y) if net.chance(0.5) else y)
+
+
 def shared(net):
     """One value with several readers, among them the network's output."""
     x = start(net, size=4)
@@ -245,6 +255,7 @@ KINDS = {
     "Residual": residual,
     "U-Net": u_net,
     "Pyramid": pyramid,
+    "Dense block": dense,
     "Shared value": shared,
     "Channels last": channels_last,
     "Classifier": classifier,
