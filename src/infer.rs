@@ -160,36 +160,41 @@ pub struct TensorResult {
     pub shape: Vec<usize>,
 }
 
-/// Runs the bare network on the tensor in a .npy file and writes each output: `out.npy`,
-/// `out.1.npy` …
-pub fn tensor(
+/// Runs the bare network on the tensors in .npy files, one for each input, and writes each
+/// output: `out.npy`, `out.1.npy` …
+pub fn tensors(
     arguments: &ModelArguments,
-    input: &Path,
+    inputs: &[PathBuf],
     output: &Path,
 ) -> Result<Vec<TensorResult>, InferError> {
     let files = read(arguments)?;
-    let tensor = npy::read(input)?;
-    let shape = tensor.shape().to_vec();
-    let network = load(&files.path, files.proto, &|_| Ok(shape.clone()), arguments.threads)?;
-    let [port] = &network.inputs[..] else {
+    let tensors = inputs.iter().map(|path| npy::read(path)).collect::<Result<Vec<_>, _>>()?;
+    // An input too many stays unresolved here; the count is checked next.
+    let shape = |index: usize| tensors.get(index).map_or_else(Vec::new, |t| t.shape().to_vec());
+    let network =
+        load(&files.path, files.proto, &|input| Ok(shape(input.index)), arguments.threads)?;
+    if network.inputs.len() != tensors.len() {
         return Err(InferError::Output(format!(
-            "{}: the network has {} inputs; infer --tensor feeds one",
+            "{}: the network has {} inputs and --tensor gives {}; name one file for each, in order",
             files.path,
-            network.inputs.len()
+            network.inputs.len(),
+            tensors.len()
         )));
-    };
-    if (port.element, &port.shape) != (tensor.datum_type(), &shape) {
-        let found = describe(tensor.datum_type(), &shape);
-        return Err(NetworkError::Input {
-            index: 0,
-            name: port.name.clone(),
-            found: format!("{found} in {}", input.display()),
-            expected: port.describe(),
-        }
-        .into());
     }
     let mut session = Session::new(&network)?;
-    *session.input(0) = tensor;
+    for (index, (tensor, port)) in tensors.into_iter().zip(&network.inputs).enumerate() {
+        if (port.element, &port.shape[..]) != (tensor.datum_type(), tensor.shape()) {
+            let found = describe(tensor.datum_type(), tensor.shape());
+            return Err(NetworkError::Input {
+                index,
+                name: port.name.clone(),
+                found: format!("{found} in {}", inputs[index].display()),
+                expected: port.describe(),
+            }
+            .into());
+        }
+        *session.input(index) = tensor;
+    }
     let outputs = session.run()?;
     let mut written = Vec::new();
     for (index, (value, port)) in outputs.iter().zip(&network.outputs).enumerate() {

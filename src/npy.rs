@@ -20,7 +20,7 @@ pub enum NpyError {
 }
 
 /// Element types by NumPy's names.
-const TYPES: [(&str, DatumType); 9] = [
+const TYPES: [(&str, DatumType); 11] = [
     ("|u1", DatumType::U8),
     ("|i1", DatumType::I8),
     ("<f4", DatumType::F32),
@@ -30,6 +30,8 @@ const TYPES: [(&str, DatumType); 9] = [
     ("<u2", DatumType::U16),
     ("<i2", DatumType::I16),
     ("<u4", DatumType::U32),
+    ("<u8", DatumType::U64),
+    ("|b1", DatumType::Bool),
 ];
 
 /// Reads a tensor.
@@ -58,7 +60,7 @@ fn parse(bytes: &[u8]) -> Result<Tensor, (String, &'static str)> {
     let Some((_, element)) = TYPES.iter().find(|(name, _)| *name == kind) else {
         return Err((
             format!("elements of type {kind}"),
-            "u1 i1 i2 u2 i4 u4 i8 f4 f8, little-endian",
+            "b1 u1 i1 u2 i2 u4 i4 u8 i8 f4 f8, little-endian",
         ));
     };
     if field(header, "fortran_order").is_none_or(|order| !order.starts_with("False")) {
@@ -84,7 +86,13 @@ fn parse(bytes: &[u8]) -> Result<Tensor, (String, &'static str)> {
     }
     let mut tensor = Tensor::zero_dt(*element, &shape)
         .map_err(|_| (format!("shape {shape:?}"), "one that fits into memory"))?;
-    tensor.as_bytes_mut().copy_from_slice(data);
+    match element {
+        DatumType::Bool => {
+            let bytes = tensor.as_bytes_mut().iter_mut().zip(data);
+            bytes.for_each(|(byte, truth)| *byte = u8::from(*truth != 0));
+        }
+        _ => tensor.as_bytes_mut().copy_from_slice(data),
+    }
     Ok(tensor)
 }
 

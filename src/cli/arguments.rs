@@ -52,7 +52,8 @@ pub struct CardArguments {
 impl CardArguments {
     pub fn of(&self, model: &str) -> ModelArguments {
         let (card, set) = (self.card.clone(), self.set.clone());
-        let threads = std::thread::available_parallelism().map_or(1, |count| count.get().min(MOST_THREADS));
+        let threads =
+            std::thread::available_parallelism().map_or(1, |count| count.get().min(MOST_THREADS));
         ModelArguments { model: model.to_owned(), card, set, threads }
     }
 }
@@ -94,9 +95,9 @@ pub struct InferArguments {
     /// Images (PNG or JPEG).
     #[arg(required_unless_present = "tensor")]
     pub images: Vec<PathBuf>,
-    /// A NumPy .npy tensor in place of images.
+    /// A NumPy .npy tensor in place of images; once for each input of the network, in order.
     #[arg(long, value_name = "IN.npy", conflicts_with = "images")]
-    pub tensor: Option<PathBuf>,
+    pub tensor: Vec<PathBuf>,
     /// Folder for the pictures, or the .npy file for the tensor (out.npy, out.1.npy …).
     #[arg(short, long)]
     pub output: Option<PathBuf>,

@@ -164,13 +164,13 @@ fn print(report: &(impl Serialize + std::fmt::Display), json: bool) -> Result<()
 fn infer(arguments: InferArguments) -> Result<(), Failure> {
     let named = arguments.card.of(&arguments.model);
     let mut out = io::stdout().lock();
-    if let Some(tensor) = &arguments.tensor {
+    if !arguments.tensor.is_empty() {
         let Some(output) = &arguments.output else {
             return Err(Failure::Configuration(
                 "infer --tensor: -o OUT.npy is missing; name the file for the output".to_owned(),
             ));
         };
-        let written = infer::tensor(&named, tensor, output)?;
+        let written = infer::tensors(&named, &arguments.tensor, output)?;
         for line in written {
             serde_json::to_writer(&mut out, &line).map_err(io::Error::from)?;
             writeln!(out)?;

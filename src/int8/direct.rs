@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::convolution::{Geometry, Out};
-use super::kernels::{Columns, Format, Kernels, Row, SLACK, Weights, split};
+use super::kernels::{Columns, Element, Format, Kernels, Row, SLACK, Weights, split, unsigned};
 use super::packing::{self, Packer, Span};
 use super::view::Picture;
 
@@ -182,21 +182,25 @@ impl Direct {
         // Rows without gaps are one long row.
         let joined = input.row_pitch == width * input.pixel_pitch && out.contiguous(width);
         let (lines, pixels) = if joined { (1, rows.len() * width) } else { (rows.len(), width) };
+        // Signed bytes in whole groups are a panel already.
+        let as_it_is =
+            self.packer.kernels.format().element == Element::Signed && self.run == input.channels;
         for line in 0..lines {
             let data = &input.data[(rows.start + line) * input.row_pitch..];
             for from in (0..pixels).step_by(self.chunk()) {
                 let count = self.chunk().min(pixels - from);
-                let chunk = Picture {
-                    data: &data[from * input.pixel_pitch..],
-                    height: 1,
-                    width: count,
-                    ..*input
+                let data = &data[from * input.pixel_pitch..];
+                let (panel, pixel_stride) = if as_it_is {
+                    (unsigned(data), input.pixel_pitch)
+                } else {
+                    let span = Span { left: 0, pixels: count };
+                    let chunk = Picture { data, height: 1, width: count, ..*input };
+                    self.packer.row(&chunk, 0, span, &mut panel[..count * pixel]);
+                    (&*panel, pixel)
                 };
-                let span = Span { left: 0, pixels: count };
-                self.packer.row(&chunk, 0, span, &mut panel[..count * pixel]);
                 let row = Row {
                     panel,
-                    pixel_stride: pixel,
+                    pixel_stride,
                     runs: &self.runs,
                     run: self.run,
                     pixels: count,

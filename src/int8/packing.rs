@@ -49,7 +49,14 @@ pub fn columns(
         Element::Difference => Weights::Words(packed),
         _ => Weights::Bytes(packed.iter().map(|weight| *weight as i8).collect()),
     };
-    Columns { weights, count, depth, start, shift: shifted }
+    let pairs_fit = match &weights {
+        Weights::Words(_) => false,
+        Weights::Bytes(weights) => weights.chunks_exact(format.group).all(|group| {
+            let (low, high) = group.split_at(format.group / 2);
+            low.iter().zip(high).all(|(a, b)| *a != i8::MIN || *b != i8::MIN)
+        }),
+    };
+    Columns { weights, count, depth, start, shift: shifted, pairs_fit }
 }
 
 /// What to take off a column's weights so that they fit eight bits.

@@ -88,11 +88,8 @@ impl TransposedConvolution {
                 let phases = rows.iter().flat_map(|y| pixels.iter().map(move |x| (*y, *x)));
                 let mut part = Part::default();
                 for (y, x) in phases {
-                    part.segments.push(Segment {
-                        column: part.bias.len(),
-                        columns,
-                        offset: y.first * row_pitch + x.first * pixel_pitch,
-                    });
+                    let offset = y.first * row_pitch + x.first * pixel_pitch;
+                    part.place(columns, offset);
                     part.bias.extend_from_slice(bias);
                     for column in 0..columns {
                         part.multiplier.push(requantize.multiplier[column]);
@@ -197,6 +194,17 @@ struct Part {
     multiplier: Vec<f32>,
     addend: Vec<f32>,
     segments: Vec<Segment>,
+}
+
+impl Part {
+    /// The next columns go to `offset`.
+    fn place(&mut self, columns: usize, offset: usize) {
+        match self.segments.last_mut() {
+            // Neighbouring pixels without a gap are one segment: larger stores.
+            Some(last) if last.offset + last.columns == offset => last.columns += columns,
+            _ => self.segments.push(Segment { column: self.bias.len(), columns, offset }),
+        }
+    }
 }
 
 /// The phases of one direction: output `first + j * stride` sees tap k at input

@@ -11,6 +11,9 @@ use super::kernels::{InputTiles, Kernels, OutputTiles, Products, SLACK, TILES, s
 use super::packing::Span;
 use super::view::Picture;
 
+/// Tiles that are worked on at once, at most: a multiple of what the kernels hold in registers,
+/// and with their sums within the second cache.
+const MOST_TILES: usize = 24;
 /// Input pixels in one direction of a run of tiles.
 const PIXELS: usize = 4 * TILES + 2;
 
@@ -54,10 +57,13 @@ impl Winograd {
 
     /// Whether it is faster than the direct way, as measured, and worth its weights' memory.
     pub fn pays(kernels: Kernels, geometry: &Geometry, columns: usize) -> bool {
-        let channels = geometry.in_channels;
+        let format = kernels.products_format();
         let tiles = geometry.out_height.div_ceil(4) * geometry.out_width.div_ceil(4);
-        // Transformed weights are eight times as large and should be read for many tiles.
-        kernels != Kernels::Reference && channels >= 16 && columns >= 16 && tiles >= 32
+        let products = geometry.in_channels * columns;
+        tiles >= format.least_tiles
+            && products >= format.least_products
+            && geometry.in_channels >= format.least_channels
+            && columns >= 8
     }
 
     pub fn new(
@@ -186,8 +192,8 @@ impl Winograd {
         }
     }
 
-    /// What the tiles of output row `y` see: the input itself, or where it has no more pixels or
-    /// fewer channels, a copy with padding.
+    /// What the tiles of output row `y` see: the input itself, or where it has no more pixels, a
+    /// copy with padding.
     fn input_tiles<'a>(
         &self,
         input: &Picture<'a>,
@@ -211,9 +217,13 @@ impl Winograd {
             && left >= 0
             && top as usize + 6 <= input.height
             && left as usize + pixels <= input.width;
-        if inside && input.channels == channels {
+        if inside {
+            // Whatever lies behind the last channel meets weights of zero.
             let at = top as usize * input.row_pitch + left as usize * input.pixel_pitch;
-            return tiles(&input.data[at..], input.row_pitch, input.pixel_pitch);
+            let last = 5 * input.row_pitch + (pixels - 1) * input.pixel_pitch;
+            if at + last + channels <= input.data.len() {
+                return tiles(&input.data[at..], input.row_pitch, input.pixel_pitch);
+            }
         }
         let row_pitch = pixels * channels;
         for (y, row) in (top..).zip(patch.chunks_exact_mut(row_pitch).take(6)) {
@@ -278,6 +288,3 @@ fn transform(kernel: [i16; 9]) -> [i16; 36] {
         (0..9).map(|tap| down[tap / 3] * across[tap % 3] * kernel[tap]).sum()
     })
 }
-
-/// Tiles that are worked on at once, at most.
-const MOST_TILES: usize = 24;

@@ -1,7 +1,7 @@
 //! ONNX -> tract's plan: shapes fixed, operators of ours in place, memory bounded.
 
 use super::lower::wire::{Way, Ways, wire};
-use super::lower::{Fact, Facts, Lowered, lower};
+use super::lower::{self, Fact, Facts, Lowered, lower};
 use super::ops::region::Threads;
 use super::{NetworkError, contain, ops, proto, qdq};
 use crate::int8::kernels::Kernels;
@@ -73,8 +73,11 @@ pub fn load(
     let opset = proto::opset(&model);
     let inputs = prepare(path, &mut model, resolve)?;
     let fail = |error| graph_error(path, &error);
-    let inferred = contained(path, || infer(&model, &inputs).map_err(fail))?;
-    let whole = model.graph.take().unwrap_or_default();
+    let weights = lower::set_weights_aside(&mut model);
+    let declared: Vec<Fact> = inputs.iter().chain(weights.facts()).cloned().collect();
+    let inferred = contained(path, || infer(&model, &declared).map_err(fail))?;
+    let mut whole = model.graph.take().unwrap_or_default();
+    weights.put_back(&mut whole);
     let facts = contained(path, || Facts::new(&whole, &inferred).map_err(fail))?;
     drop(inferred);
     check_memory(path, facts.bytes())?;
@@ -116,6 +119,7 @@ fn prepare(
 ) -> Result<Vec<Fact>, NetworkError> {
     let opset = proto::opset(model);
     if let Some(graph) = model.graph.as_mut() {
+        proto::name_nodes(graph);
         scales_to_inputs(graph);
         qdq::normalize(path, opset, graph)?;
     }

@@ -58,6 +58,13 @@ pub fn node_name(node: &NodeProto) -> &str {
     if node.name.is_empty() { node.output.first().map_or("?", String::as_str) } else { &node.name }
 }
 
+/// Gives each node a name, so that every message can say which it is about.
+pub fn name_nodes(graph: &mut GraphProto) {
+    for node in graph.node.iter_mut().filter(|node| node.name.is_empty()) {
+        node.name = node_name(node).to_owned();
+    }
+}
+
 fn check_graph<'a>(graph: &'a GraphProto, outer: &HashSet<&'a str>) -> Result<(), String> {
     let mut known: HashSet<&str> = outer.clone();
     known.extend(graph.input.iter().map(|input| input.name.as_str()));

@@ -13,7 +13,6 @@ use super::NetworkError;
 use super::proto::node_name;
 use editor::{Editor, attribute, floats, int, int_attribute, ints_attribute};
 use parameters::{given, input, products};
-use std::collections::HashSet;
 use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, tensor_proto::DataType};
 
 /// Brings a checked graph of the default operator set `opset` into normal form. `path` is for
@@ -22,7 +21,7 @@ pub fn normalize(path: &str, opset: i64, graph: &mut GraphProto) -> Result<(), N
     tidy::constants_to_initializers(graph);
     tidy::remove_identities(graph);
     let (editor, nodes) = Editor::new(graph);
-    let mut rewriter = Rewriter { editor, opset, measured: HashSet::new(), counted: 0 };
+    let mut rewriter = Rewriter { editor, opset, counted: 0 };
     for node in nodes {
         let place = format!("node \"{}\" ({})", node_name(&node), node.op_type);
         rewriter.rewrite(node).map_err(|cause| NetworkError::Graph {
@@ -41,8 +40,6 @@ type Done = Result<(), String>;
 struct Rewriter<'g> {
     editor: Editor<'g>,
     opset: i64,
-    /// Zero points that DynamicQuantizeLinear makes: not constant, but each a single number.
-    measured: HashSet<String>,
     /// Scales and zero points read so far.
     counted: usize,
 }
@@ -213,16 +210,10 @@ impl Rewriter<'_> {
     fn unscaled(&mut self, node: &NodeProto, at: usize, field: &str, axis: Option<i64>) -> Named {
         let value = input(node, at, field)?;
         let zero_point = node.input.get(at + 2).map_or("", String::as_str);
-        if self.measured.contains(zero_point) {
-            let to = vec![int_attribute("to", DataType::Float as i64)];
-            let value = self.beside(node, "Cast", "integers", &[value], to.clone());
-            let zero_point = self.beside(node, "Cast", "zero", &[zero_point], to);
-            return Ok(self.beside(node, "Sub", field, &[&value, &zero_point], vec![]));
-        }
-        let mut count = 1;
-        if !zero_point.is_empty() {
-            count = self.count(node, at + 2, &format!("{field}_zero_point"))?;
-        }
+        // A zero point that is computed, by DynamicQuantizeLinear say, is a single number.
+        let stored = self.editor.constant(zero_point).is_some();
+        let count =
+            if stored { self.count(node, at + 2, &format!("{field}_zero_point"))? } else { 1 };
         let axis = axis.filter(|_| count > 1).map(|axis| int_attribute("axis", axis));
         let scale = floats(&format!("{}.{field}.scale", node_name(node)), vec![1.0; count]);
         let scale = self.editor.add_constant(scale);
@@ -247,27 +238,36 @@ impl Rewriter<'_> {
         let high = compute("ReduceMax", "max", &[x]);
         let high = compute("Max", "high", &[&high, &zero]);
         let range = compute("Sub", "range", &[&high, &low]);
-        let step = compute("Div", "step", &[&range, &top]);
-        let empty = compute("Equal", "empty", &[&step, &zero]);
-        let scale = compute("Where", "scale", &[&empty, &one, &step]);
-        let below = compute("Div", "below", &[&low, &scale]);
-        let zero_point = compute("Sub", "zero", &[&zero, &below]);
-        let zero_point = compute("Round", "zero_point", &[&zero_point]);
-        let y = compute("Div", "steps", &[x, &scale]);
-        let y = compute("Round", "rounded", &[&y]);
-        let y = compute("Add", "shifted", &[&y, &zero_point]);
-        let y = compute("Max", "from_0", &[&y, &zero]);
-        let y = compute("Min", "to_255", &[&y, &top]);
+        let step = self.quotient(node, &range, &top);
+        let empty = self.beside(node, "Equal", "empty", &[&step, &zero], vec![]);
+        let scale = self.beside(node, "Where", "scale", &[&empty, &one, &step], vec![]);
+        let below = self.quotient(node, &low, &scale);
+        let above = self.beside(node, "Sub", "above", &[&zero, &below], vec![]);
+        let rounded = self.beside(node, "Round", "rounded", &[&above], vec![]);
         let byte = vec![int_attribute("to", DataType::Uint8 as i64)];
-        let results =
-            [("Cast", y, byte.clone()), ("Identity", scale, vec![]), ("Cast", zero_point, byte)];
-        let outputs = node.output.iter().zip(results).filter(|(output, _)| !output.is_empty());
-        for (output, (operator, value, attributes)) in outputs {
-            let name = self.editor.free_name(&format!("{}.{output}", node_name(node)));
-            self.add(name, operator, vec![value], attributes, vec![output.clone()]);
+        let zero_point = self.beside(node, "Cast", "zero_point", &[&rounded], byte);
+        let results = [
+            ("QuantizeLinear", vec![x.to_owned(), scale.clone(), zero_point.clone()]),
+            ("Identity", vec![scale]),
+            ("Identity", vec![zero_point]),
+        ];
+        for (output, (operator, inputs)) in node.output.iter().zip(results) {
+            if !output.is_empty() {
+                let name = self.editor.free_name(&format!("{}.{output}", node_name(node)));
+                self.add(name, operator, inputs, vec![], vec![output.clone()]);
+            }
         }
-        self.measured.extend(node.output.get(2).filter(|name| !name.is_empty()).cloned());
         Ok(())
+    }
+
+    /// a / b as the standard rounds it: tract multiplies by a rounded 1 / b, which is right for
+    /// float32 when it is done in float64.
+    fn quotient(&mut self, node: &NodeProto, a: &str, b: &str) -> String {
+        let to = |element: DataType| vec![int_attribute("to", element as i64)];
+        let a = self.beside(node, "Cast", "dividend", &[a], to(DataType::Double));
+        let b = self.beside(node, "Cast", "divisor", &[b], to(DataType::Double));
+        let quotient = self.beside(node, "Div", "quotient", &[&a, &b], vec![]);
+        self.beside(node, "Cast", "rounded_quotient", &[&quotient], to(DataType::Float))
     }
 
     /// The float operator, under the node's name.

@@ -139,6 +139,9 @@ fn dynamic_quantization_measures_its_input() {
     assert_eq!(y, tensor(&[1, 3], &[0u8, 100, 255]));
     let y = answer(dynamic(Float, &["q", "y", "z"]), &x);
     assert_eq!(y, tensor(&[], &[2f32]));
+    // 153 - 2.5 / (5 / 255) is 25.500003 in float32: multiplying by 51 gives the even 25.
+    let near_tie = answer(dynamic(Uint8, &["y", "s", "z"]), &tensor(&[1, 3], &[2f32, -3.0, -2.5]));
+    assert_eq!(near_tie, tensor(&[1, 3], &[255u8, 0, 26]));
     let zeros = tensor(&[1, 3], &[0f32; 3]);
     assert_eq!(answer(dynamic(Uint8, &["y", "s", "z"]), &zeros), tensor(&[1, 3], &[0u8; 3]));
     // -100, 0, 155 times 1, 2, 3.

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
+use std::mem::MaybeUninit;
 
 use super::{DepthwiseRow, Requantize, avx2, reference};
 
@@ -48,7 +49,7 @@ unsafe fn block(
             addend: interleaved(requantize.addend.as_ptr().add(channel).cast())
                 .map(|x| _mm256_castsi256_ps(x)),
         };
-        let mut weights = [[_mm256_setzero_si256(); 2]; PAIRS];
+        let mut weights = [const { MaybeUninit::<[__m256i; 2]>::uninit() }; PAIRS];
         let load = |tap: usize| {
             if tap == row.taps.len() {
                 return _mm256_setzero_si256();
@@ -58,9 +59,12 @@ unsafe fn block(
         let pairs = row.taps.len().div_ceil(2);
         for (pair, weights) in weights[..pairs].iter_mut().enumerate() {
             let (first, second) = (load(2 * pair), load(2 * pair + 1));
-            *weights = [_mm256_unpacklo_epi16(first, second), _mm256_unpackhi_epi16(first, second)];
+            weights.write([
+                _mm256_unpacklo_epi16(first, second),
+                _mm256_unpackhi_epi16(first, second),
+            ]);
         }
-        let weights = &weights[..pairs];
+        let weights = weights[..pairs].assume_init_ref();
         let mut pixel = 0;
         while pixel + PIXELS <= row.pixels {
             pixels::<PIXELS>(row, weights, &lanes, requantize, out, pixel_pitch, channel, pixel);

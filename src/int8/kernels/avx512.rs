@@ -7,7 +7,8 @@ use super::tile::{self, Lanes};
 use super::{Columns, Element, Format, Products, ProductsFormat, Requantize, Row, Store};
 
 pub const FORMAT: Format = Format { element: Element::Unsigned, group: 4, block: 16 };
-pub const PRODUCTS_FORMAT: ProductsFormat = ProductsFormat { group: 2, block: 32 };
+pub const PRODUCTS_FORMAT: ProductsFormat =
+    ProductsFormat { group: 2, block: 32, least_tiles: 32, least_products: 512, least_channels: 8 };
 
 /// Pixels of a tile: 12 times 2 sums leave registers for the operands.
 const PIXELS: usize = 12;
@@ -29,7 +30,7 @@ pub fn dense(row: &Row, columns: &Columns, store: &mut Store) {
         // SAFETY: checked above.
         unsafe {
             match columns.count - column {
-                17.. => {
+                25.. => {
                     dense_strip::<Wide<Unsigned>, 2>(row, columns, store, column);
                     column += 16;
                 }
@@ -135,7 +136,7 @@ impl Dot for Words {
 /// `_mm512_dpwssd_epi32`, which the compiler would take for the slower VPMADDWD and VPADDD.
 #[inline]
 #[target_feature(enable = "avx512f,avx512vnni")]
-fn dot_wide(mut sum: __m512i, x: __m512i, weights: __m512i) -> __m512i {
+pub fn dot_wide(mut sum: __m512i, x: __m512i, weights: __m512i) -> __m512i {
     // SAFETY: an instruction on registers alone.
     unsafe {
         asm!("vpdpwssd {}, {}, {}", inout(zmm_reg) sum, in(zmm_reg) x, in(zmm_reg) weights,

@@ -2,13 +2,14 @@
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
+use std::mem::MaybeUninit;
 
-use super::{DepthwiseRow, Requantize, avx512, reference};
+use super::{DepthwiseRow, Requantize, avx512, avx512_depthwise3, reference};
 
 /// Pairs of taps whose interleaved weights are kept at hand.
 const PAIRS: usize = 64;
 /// Pixels computed side by side.
-const PIXELS: usize = 4;
+const PIXELS: usize = avx512_depthwise3::PIXELS;
 
 pub fn depthwise(row: &DepthwiseRow, requantize: &Requantize, out: &mut [i8], pixel_pitch: usize) {
     assert!(avx512::available());
@@ -50,7 +51,7 @@ unsafe fn block(
             addend: interleaved(requantize.addend.as_ptr().add(channel).cast(), channels)
                 .map(|x| _mm512_castsi512_ps(x)),
         };
-        let mut weights = [[_mm512_setzero_si512(); 2]; PAIRS];
+        let mut weights = [const { MaybeUninit::<[__m512i; 2]>::uninit() }; PAIRS];
         let load = |tap: usize| {
             let weights = row.weights.as_ptr().wrapping_add(tap * row.channels + channel);
             _mm512_maskz_loadu_epi16(if tap < row.taps.len() { channels } else { 0 }, weights)
@@ -58,16 +59,38 @@ unsafe fn block(
         let pairs = row.taps.len().div_ceil(2);
         for (pair, weights) in weights[..pairs].iter_mut().enumerate() {
             let (first, second) = (load(2 * pair), load(2 * pair + 1));
-            *weights = [_mm512_unpacklo_epi16(first, second), _mm512_unpackhi_epi16(first, second)];
+            weights.write([
+                _mm512_unpacklo_epi16(first, second),
+                _mm512_unpackhi_epi16(first, second),
+            ]);
         }
-        let weights = &weights[..pairs];
+        let weights = weights[..pairs].assume_init_ref();
+        let store = |pixel: usize| out.add(pixel * pixel_pitch + channel);
         let mut pixel = 0;
+        if let Some(stride) = avx512_depthwise3::stride(row) {
+            let weights = avx512_depthwise3::weights(row, channel, channels);
+            while pixel + PIXELS <= row.pixels {
+                let sums = if stride == 1 {
+                    avx512_depthwise3::sums::<1>(
+                        row, &weights, lanes.bias, channel, channels, pixel,
+                    )
+                } else {
+                    avx512_depthwise3::sums::<2>(
+                        row, &weights, lanes.bias, channel, channels, pixel,
+                    )
+                };
+                requantized(sums, &lanes, requantize, store(pixel), pixel_pitch);
+                pixel += PIXELS;
+            }
+        }
         while pixel + PIXELS <= row.pixels {
-            pixels::<PIXELS>(row, weights, &lanes, requantize, out, pixel_pitch, channel, pixel);
+            let sums = sums::<PIXELS>(row, weights, &lanes, channel, pixel);
+            requantized(sums, &lanes, requantize, store(pixel), pixel_pitch);
             pixel += PIXELS;
         }
         while pixel < row.pixels {
-            pixels::<1>(row, weights, &lanes, requantize, out, pixel_pitch, channel, pixel);
+            let sums = sums::<1>(row, weights, &lanes, channel, pixel);
+            requantized(sums, &lanes, requantize, store(pixel), pixel_pitch);
             pixel += 1;
         }
     }
@@ -87,19 +110,16 @@ unsafe fn interleaved(from: *const i32, channels: __mmask32) -> [__m512i; 2] {
     }
 }
 
-#[allow(clippy::too_many_arguments)]
+/// The sums of P pixels, whatever their taps.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma")]
-unsafe fn pixels<const P: usize>(
+unsafe fn sums<const P: usize>(
     row: &DepthwiseRow,
     weights: &[[__m512i; 2]],
     lanes: &Lanes,
-    requantize: &Requantize,
-    out: *mut i8,
-    pixel_pitch: usize,
     channel: usize,
     pixel: usize,
-) {
+) -> [[__m512i; 2]; P] {
     // SAFETY: masks keep every access within the channels; the caller has checked the rest.
     unsafe {
         let mut sums = [lanes.bias; P];
@@ -112,10 +132,26 @@ unsafe fn pixels<const P: usize>(
                 let at = p * row.pixel_stride;
                 let a = _mm512_maskz_loadu_epi16(lanes.channels, first.wrapping_add(at));
                 let b = _mm512_maskz_loadu_epi16(lanes.channels, second.wrapping_add(at));
-                sums[0] = _mm512_dpwssd_epi32(sums[0], _mm512_unpacklo_epi16(a, b), *low);
-                sums[1] = _mm512_dpwssd_epi32(sums[1], _mm512_unpackhi_epi16(a, b), *high);
+                sums[0] = avx512::dot_wide(sums[0], _mm512_unpacklo_epi16(a, b), *low);
+                sums[1] = avx512::dot_wide(sums[1], _mm512_unpackhi_epi16(a, b), *high);
             }
         }
+        sums
+    }
+}
+
+/// Stores them from `out` on.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma")]
+unsafe fn requantized<const P: usize>(
+    sums: [[__m512i; 2]; P],
+    lanes: &Lanes,
+    requantize: &Requantize,
+    out: *mut i8,
+    pixel_pitch: usize,
+) {
+    // SAFETY: masks keep every store within the channels; the caller has checked the rest.
+    unsafe {
         for (p, sums) in sums.into_iter().enumerate() {
             let mut y = [_mm512_setzero_si512(); 2];
             for (i, y) in y.iter_mut().enumerate() {
@@ -128,7 +164,7 @@ unsafe fn pixels<const P: usize>(
             let y = _mm512_cvtsepi16_epi8(y);
             let y = _mm256_min_epi8(y, _mm256_set1_epi8(requantize.high));
             let y = _mm256_max_epi8(y, _mm256_set1_epi8(requantize.low));
-            let out = out.add((pixel + p) * pixel_pitch + channel);
+            let out = out.add(p * pixel_pitch);
             if lanes.channels == u32::MAX {
                 _mm256_storeu_si256(out.cast(), y);
             } else {

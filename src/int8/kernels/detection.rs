@@ -45,6 +45,13 @@ impl Kernels {
                 available.push(Kernels::Avx512);
             }
         }
+        #[cfg(target_arch = "aarch64")]
+        {
+            available.push(Kernels::Neon);
+            if super::neon_dotprod::available() {
+                available.push(Kernels::Dotprod);
+            }
+        }
         available
     }
 
@@ -56,6 +63,10 @@ impl Kernels {
             Kernels::Avx2 => "avx2",
             #[cfg(target_arch = "x86_64")]
             Kernels::Avx512 => "avx512",
+            #[cfg(target_arch = "aarch64")]
+            Kernels::Neon => "neon",
+            #[cfg(target_arch = "aarch64")]
+            Kernels::Dotprod => "dotprod",
         }
     }
 }

@@ -7,6 +7,14 @@
 //! elements (one a kernel row; one a tap when dilated), so every dense convolution, whatever its
 //! kernel, stride or dilation, is the same product: panel runs times packed columns.
 
+#[cfg(target_arch = "aarch64")]
+mod arm;
+#[cfg(target_arch = "aarch64")]
+mod arm_depthwise;
+#[cfg(target_arch = "aarch64")]
+mod arm_products;
+#[cfg(target_arch = "aarch64")]
+mod arm_winograd;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -18,16 +26,24 @@ mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod avx512_depthwise;
 #[cfg(target_arch = "x86_64")]
+mod avx512_depthwise3;
+#[cfg(target_arch = "x86_64")]
 mod avx512_winograd;
 mod detection;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+#[cfg(target_arch = "aarch64")]
+mod neon_dotprod;
 mod reference;
 mod scratch;
+#[cfg(target_arch = "x86_64")]
+mod store;
 #[cfg(target_arch = "x86_64")]
 mod tile;
 mod winograd;
 
 pub use detection::UnknownKernels;
-pub use scratch::{SLACK, split};
+pub use scratch::{SLACK, split, unsigned};
 pub use winograd::{InputTiles, OutputTiles, TILES};
 
 use super::requantization::Requantize;
@@ -40,6 +56,10 @@ pub enum Kernels {
     Avx2,
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    #[cfg(target_arch = "aarch64")]
+    Neon,
+    #[cfg(target_arch = "aarch64")]
+    Dotprod,
 }
 
 /// What an element of a panel is, for an activation x (i8) with its zero point.
@@ -87,6 +107,9 @@ pub struct Columns {
     /// The weights of a column may span nine bits (u8 with a zero point). Byte weights then hold
     /// `weight - shift`, and each sum gets `shift * (sum of x - zero point over the window)`.
     pub shift: Option<Vec<i32>>,
+    /// No two byte weights half a group apart are both -128: the sum of their products with any
+    /// two bytes fits 16 bits.
+    pub pairs_fit: bool,
 }
 
 /// One row of output pixels.
@@ -152,6 +175,14 @@ pub struct ProductsFormat {
     pub group: usize,
     /// Columns worth computing side by side, a multiple of 8.
     pub block: usize,
+    /// Winograd's algorithm pays from so many tiles on: transformed weights are eight times as
+    /// large, and should be read for many.
+    pub least_tiles: usize,
+    /// And from so many products a pixel on (input times output channels), which depends on how
+    /// fast the set's direct way is.
+    pub least_products: usize,
+    /// And from so many input channels on.
+    pub least_channels: usize,
 }
 
 /// Small matrix products, `tiles` rows of `depth` elements times `columns` columns at each of
@@ -178,16 +209,25 @@ impl Kernels {
             Kernels::Avx2 => avx2::FORMAT,
             #[cfg(target_arch = "x86_64")]
             Kernels::Avx512 => avx512::FORMAT,
+            #[cfg(target_arch = "aarch64")]
+            Kernels::Neon => neon::FORMAT,
+            #[cfg(target_arch = "aarch64")]
+            Kernels::Dotprod => neon_dotprod::FORMAT,
         }
     }
 
     pub fn products_format(self) -> ProductsFormat {
         match self {
-            Kernels::Reference => reference::PRODUCTS_FORMAT,
             #[cfg(target_arch = "x86_64")]
             Kernels::Avx2 => avx2::PRODUCTS_FORMAT,
             #[cfg(target_arch = "x86_64")]
             Kernels::Avx512 => avx512::PRODUCTS_FORMAT,
+            #[cfg(target_arch = "aarch64")]
+            Kernels::Neon => arm_products::FORMAT,
+            // SDOT adds four times as many products as SMLAL: the direct way always wins.
+            #[cfg(target_arch = "aarch64")]
+            Kernels::Dotprod => ProductsFormat { least_tiles: usize::MAX, ..arm_products::FORMAT },
+            Kernels::Reference => reference::PRODUCTS_FORMAT,
         }
     }
 
@@ -199,6 +239,10 @@ impl Kernels {
             Kernels::Avx2 => avx2::dense(row, columns, store),
             #[cfg(target_arch = "x86_64")]
             Kernels::Avx512 => avx512::dense(row, columns, store),
+            #[cfg(target_arch = "aarch64")]
+            Kernels::Neon => neon::dense(row, columns, store),
+            #[cfg(target_arch = "aarch64")]
+            Kernels::Dotprod => neon_dotprod::dense(row, columns, store),
         }
     }
 
@@ -217,17 +261,23 @@ impl Kernels {
             Kernels::Avx2 => avx2_depthwise::depthwise(row, requantize, out, pixel_pitch),
             #[cfg(target_arch = "x86_64")]
             Kernels::Avx512 => avx512_depthwise::depthwise(row, requantize, out, pixel_pitch),
+            #[cfg(target_arch = "aarch64")]
+            Kernels::Neon | Kernels::Dotprod => {
+                arm_depthwise::depthwise(row, requantize, out, pixel_pitch)
+            }
         }
     }
 
     /// Small matrix products with wrapping sums, to `[position][tile][column]`.
     pub fn products(self, products: &Products, out: &mut [i32]) {
         match self {
-            Kernels::Reference => reference::products(products, out),
             #[cfg(target_arch = "x86_64")]
             Kernels::Avx2 => avx2::products(products, out),
             #[cfg(target_arch = "x86_64")]
             Kernels::Avx512 => avx512::products(products, out),
+            #[cfg(target_arch = "aarch64")]
+            Kernels::Neon | Kernels::Dotprod => arm_products::products(products, out),
+            Kernels::Reference => reference::products(products, out),
         }
     }
 
@@ -239,6 +289,8 @@ impl Kernels {
             Kernels::Avx2 => avx2_winograd::input(tiles, out, position_pitch),
             #[cfg(target_arch = "x86_64")]
             Kernels::Avx512 => avx512_winograd::input(tiles, out, position_pitch),
+            #[cfg(target_arch = "aarch64")]
+            Kernels::Neon | Kernels::Dotprod => arm_winograd::input(tiles, out, position_pitch),
             _ => winograd::plain_input(tiles, out, position_pitch),
         }
     }
@@ -251,6 +303,8 @@ impl Kernels {
             Kernels::Avx2 => avx2_winograd::output(tiles, requantize, out),
             #[cfg(target_arch = "x86_64")]
             Kernels::Avx512 => avx512_winograd::output(tiles, requantize, out),
+            #[cfg(target_arch = "aarch64")]
+            Kernels::Neon | Kernels::Dotprod => arm_winograd::output(tiles, requantize, out),
             _ => winograd::plain_output(tiles, requantize, out),
         }
     }

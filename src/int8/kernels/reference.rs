@@ -7,7 +7,14 @@ use super::{
 
 /// The smallest there is: one element, one column.
 pub const FORMAT: Format = Format { element: Element::Difference, group: 1, block: 1 };
-pub const PRODUCTS_FORMAT: ProductsFormat = ProductsFormat { group: 1, block: 8 };
+/// Fewer products gain nothing here.
+pub const PRODUCTS_FORMAT: ProductsFormat = ProductsFormat {
+    group: 1,
+    block: 8,
+    least_tiles: usize::MAX,
+    least_products: usize::MAX,
+    least_channels: 8,
+};
 
 pub fn dense(row: &Row, columns: &Columns, store: &mut Store) {
     let Weights::Words(weights) = &columns.weights else { return };

@@ -1,4 +1,4 @@
-//! Scratch memory is bytes to whoever holds it, and numbers to whoever works in it.
+//! Bytes seen as other numbers: scratch memory is bytes to whoever holds it, and numbers to whoever works in it.
 #![allow(unsafe_code)]
 
 /// Types without invalid bit patterns.
@@ -17,6 +17,12 @@ pub fn split<T: Number>(scratch: &mut [u8], count: usize) -> (&mut [T], &mut [u8
     let (_, numbers, _) = unsafe { numbers.align_to_mut() };
     assert_eq!(numbers.len(), count);
     (numbers, rest)
+}
+
+/// The same bytes, unsigned.
+pub fn unsigned(bytes: &[i8]) -> &[u8] {
+    // SAFETY: both are single bytes, and every bit pattern is a number.
+    unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast(), bytes.len()) }
 }
 
 /// What alignment may cost each [`split`].

@@ -213,38 +213,71 @@ pub unsafe fn output<V: Longs>(
         let out = out.as_mut_ptr().add(column);
         for tile in 0..tiles.tiles {
             let sums = tiles.sums.as_ptr().add(tile * tiles.columns + column);
-            let load = |i: usize, j: usize| V::load(sums.add((6 * i + j) * tiles.position_pitch));
-            let mut half = MaybeUninit::<[[V; 6]; 4]>::uninit();
-            let half = half.as_mut_ptr();
-            for j in 0..6 {
-                let mut m =
-                    [load(0, j), load(1, j), load(2, j), load(3, j), load(4, j), load(5, j)];
-                if j == 1 {
-                    // The product at point (1, 1) is part of every output.
-                    m[1] = m[1].add(bias);
-                }
-                for (i, y) in backward(m).into_iter().enumerate() {
-                    half.cast::<V>().add(6 * i + j).write(y);
-                }
-            }
+            let pitch = tiles.position_pitch;
+            // In registers all the way: nothing here may index with a variable.
+            let h = [
+                backward(position_column(sums, pitch)),
+                // The product at point (1, 1) is part of every output.
+                backward(plus_at_1(position_column(sums.add(pitch), pitch), bias)),
+                backward(position_column(sums.add(2 * pitch), pitch)),
+                backward(position_column(sums.add(3 * pitch), pitch)),
+                backward(position_column(sums.add(4 * pitch), pitch)),
+                backward(position_column(sums.add(5 * pitch), pitch)),
+            ];
+            let y = [
+                ninths(backward([h[0][0], h[1][0], h[2][0], h[3][0], h[4][0], h[5][0]])),
+                ninths(backward([h[0][1], h[1][1], h[2][1], h[3][1], h[4][1], h[5][1]])),
+                ninths(backward([h[0][2], h[1][2], h[2][2], h[3][2], h[4][2], h[5][2]])),
+                ninths(backward([h[0][3], h[1][3], h[2][3], h[3][3], h[4][3], h[5][3]])),
+            ];
             let pixels = (tiles.pixels - 4 * tile).min(4);
             let out = out.add(4 * tile * tiles.pixel_pitch);
-            for y in 0..tiles.rows {
-                let out = out.add(y * tiles.row_pitch);
-                let mut sums = backward(half.cast::<[V; 6]>().add(y).read());
-                for sum in &mut sums {
-                    *sum = sum.ninth();
-                }
-                if pixels == 4 && valid == V::LANES {
-                    V::store_four(sums, scale, requantize, out, tiles.pixel_pitch);
-                } else {
-                    for (x, sum) in sums[..pixels].iter().enumerate() {
-                        sum.store_bytes(scale, requantize, out.add(x * tiles.pixel_pitch), valid);
+            let (row_pitch, pixel_pitch) = (tiles.row_pitch, tiles.pixel_pitch);
+            if tiles.rows == 4 && pixels == 4 && valid == V::LANES {
+                V::store_four(y[0], scale, requantize, out, pixel_pitch);
+                V::store_four(y[1], scale, requantize, out.add(row_pitch), pixel_pitch);
+                V::store_four(y[2], scale, requantize, out.add(2 * row_pitch), pixel_pitch);
+                V::store_four(y[3], scale, requantize, out.add(3 * row_pitch), pixel_pitch);
+            } else {
+                // Only the copy needs an address.
+                let copy = y;
+                for (i, sums) in copy[..tiles.rows].iter().enumerate() {
+                    for (x, sums) in sums[..pixels].iter().enumerate() {
+                        let out = out.add(i * row_pitch + x * pixel_pitch);
+                        sums.store_bytes(scale, requantize, out, valid);
                     }
                 }
             }
         }
     }
+}
+
+/// Six sums that are six positions apart.
+#[inline(always)]
+unsafe fn position_column<V: Longs>(sums: *const i32, pitch: usize) -> [V; 6] {
+    // SAFETY: as the caller's.
+    unsafe {
+        [
+            V::load(sums),
+            V::load(sums.add(6 * pitch)),
+            V::load(sums.add(12 * pitch)),
+            V::load(sums.add(18 * pitch)),
+            V::load(sums.add(24 * pitch)),
+            V::load(sums.add(30 * pitch)),
+        ]
+    }
+}
+
+#[inline(always)]
+unsafe fn plus_at_1<V: Longs>(m: [V; 6], more: V) -> [V; 6] {
+    // SAFETY: as the caller's.
+    unsafe { [m[0], m[1].add(more), m[2], m[3], m[4], m[5]] }
+}
+
+#[inline(always)]
+unsafe fn ninths<V: Longs>(y: [V; 4]) -> [V; 4] {
+    // SAFETY: as the caller's.
+    unsafe { [y[0].ninth(), y[1].ninth(), y[2].ninth(), y[3].ninth()] }
 }
 
 impl<const N: usize> Words for [i16; N] {

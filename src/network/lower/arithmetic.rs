@@ -49,7 +49,7 @@ impl<'a> Lowering<'a> {
         }
         let not = || format!("its input \"{name}\" is not quantized");
         let node = self.producers.get(name).map(|index| self.node(*index)).ok_or_else(not)?;
-        if node.op_type != "DequantizeLinear" || self.facts.constant(&node.input[0]).is_none() {
+        if node.op_type != "DequantizeLinear" || !self.facts.is_constant(&node.input[0]) {
             return Err(not());
         }
         let (quantization, unsigned) = self.quantization(node)?;

@@ -3,7 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use tract_onnx::data_resolver;
-use tract_onnx::pb::GraphProto;
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::{
+    GraphProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto, tensor_shape_proto,
+    type_proto,
+};
 use tract_onnx::prelude::*;
 use tract_onnx::tensor::load_tensor;
 use tract_onnx::tract_hir::infer::{Factoid, InferenceModel};
@@ -15,16 +19,44 @@ pub struct Fact {
     pub shape: Vec<usize>,
 }
 
-#[derive(Debug, Default)]
-pub struct Facts {
-    facts: HashMap<String, Fact>,
-    constants: HashMap<String, Arc<Tensor>>,
+impl Fact {
+    /// As ONNX declares an input.
+    pub fn info(&self, name: &str) -> ValueInfoProto {
+        let element = match self.element {
+            element if element == u8::datum_type() => DataType::Uint8,
+            element if element == i8::datum_type() => DataType::Int8,
+            element if element == i32::datum_type() => DataType::Int32,
+            element if element == i64::datum_type() => DataType::Int64,
+            _ => DataType::Float,
+        };
+        let dimension = |extent: &usize| tensor_shape_proto::Dimension {
+            value: Some(tensor_shape_proto::dimension::Value::DimValue(*extent as i64)),
+            ..Default::default()
+        };
+        let shape = TensorShapeProto { dim: self.shape.iter().map(dimension).collect() };
+        let tensor = type_proto::Tensor { elem_type: element as i32, shape: Some(shape) };
+        let value = Some(type_proto::Value::TensorType(tensor));
+        let r#type = Some(TypeProto { value, ..Default::default() });
+        ValueInfoProto { name: name.to_owned(), r#type, ..Default::default() }
+    }
 }
 
-impl Facts {
+#[derive(Debug)]
+pub struct Facts<'a> {
+    facts: HashMap<String, Fact>,
+    constants: HashMap<String, Arc<Tensor>>,
+    /// Those that tract was not shown, or has under another name.
+    initializers: HashMap<&'a str, &'a TensorProto>,
+}
+
+impl<'a> Facts<'a> {
     /// Of an analysed model; tensors whose shape depends on data are left out.
-    pub fn new(graph: &GraphProto, model: &InferenceModel) -> TractResult<Facts> {
-        let mut known = Facts::default();
+    pub fn new(graph: &'a GraphProto, model: &InferenceModel) -> TractResult<Facts<'a>> {
+        let mut known = Facts {
+            facts: HashMap::new(),
+            constants: HashMap::new(),
+            initializers: HashMap::new(),
+        };
         for node in model.nodes() {
             for (slot, output) in node.outputs.iter().enumerate() {
                 let label = model.outlet_label(OutletId::new(node.id, slot));
@@ -48,10 +80,11 @@ impl Facts {
         // tract keeps equal initializers once, under one of their names.
         for initializer in &graph.initializer {
             if !known.constants.contains_key(&initializer.name) {
-                let value = load_tensor(&*data_resolver::default(), initializer, None)?;
-                let (element, shape) = (value.datum_type(), value.shape().to_vec());
+                let element = DataType::try_from(initializer.data_type)?;
+                let element = DatumType::try_from(element)?;
+                let shape = initializer.dims.iter().map(|dim| *dim as usize).collect();
                 known.facts.insert(initializer.name.clone(), Fact { element, shape });
-                known.constants.insert(initializer.name.clone(), value.into_arc_tensor());
+                known.initializers.insert(&initializer.name, initializer);
             }
         }
         Ok(known)
@@ -74,13 +107,24 @@ impl Facts {
         self.facts.get(name).map(|fact| &fact.shape[..])
     }
 
-    pub fn constant(&self, name: &str) -> Option<&Arc<Tensor>> {
-        self.constants.get(name)
+    pub fn is_constant(&self, name: &str) -> bool {
+        self.constants.contains_key(name) || self.initializers.contains_key(name)
+    }
+
+    /// A constant's value; a large one is read anew each time.
+    pub fn constant(&self, name: &str) -> Option<Arc<Tensor>> {
+        if let Some(constant) = self.constants.get(name) {
+            return Some(Arc::clone(constant));
+        }
+        let initializer = self.initializers.get(name)?;
+        let value = load_tensor(&*data_resolver::default(), initializer, None).ok()?;
+        Some(value.into_arc_tensor())
     }
 
     /// A constant's values as reals.
     pub fn reals(&self, name: &str) -> Option<Vec<f32>> {
-        let tensor = self.constant(name)?.cast_to::<f32>().ok()?;
+        let constant = self.constant(name)?;
+        let tensor = constant.cast_to::<f32>().ok()?;
         Some(tensor.try_as_plain_ram().ok()?.as_slice::<f32>().ok()?.to_vec())
     }
 

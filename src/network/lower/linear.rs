@@ -393,13 +393,21 @@ impl<'a> Lowering<'a> {
         if zero_points.len() != scales.len() {
             return Err("its weights have other numbers of scales and zero points".into());
         }
-        let bytes = self.facts.integers(&node.input[0]).ok_or("its weights are not integers")?;
         let inner: usize = shape.iter().skip(axis + 1).product();
-        let value = |(index, byte): (usize, &i64)| {
+        let value = |(index, byte): (usize, i16)| {
             let channel = if scales.len() == 1 { 0 } else { index / inner % scales.len() };
-            (byte - zero_points[channel]) as i16
+            byte - zero_points[channel] as i16
         };
-        let values = bytes.iter().enumerate().map(value).collect();
+        let plain = constant.try_as_plain_ram().map_err(|error| error.to_string())?;
+        let values = match (plain.as_slice::<i8>(), plain.as_slice::<u8>()) {
+            (Ok(bytes), _) => {
+                bytes.iter().map(|byte| (*byte).into()).enumerate().map(value).collect()
+            }
+            (_, Ok(bytes)) => {
+                bytes.iter().map(|byte| (*byte).into()).enumerate().map(value).collect()
+            }
+            _ => return Err(format!("its weights are {element:?}")),
+        };
         Ok(Weights { shape, values, scales })
     }
 

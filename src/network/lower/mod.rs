@@ -22,11 +22,13 @@ mod movement;
 mod pointwise;
 mod real;
 mod regions;
+mod weights;
 mod window;
 pub mod wire;
 
 pub use facts::{Fact, Facts};
 pub use regions::{Lowered, Region, Tensor};
+pub use weights::set_weights_aside;
 
 use crate::int8::Quantization;
 use crate::int8::draft::{Draft, Sketch, Step, Value};
@@ -57,7 +59,7 @@ type Why = String;
 
 struct Lowering<'a> {
     graph: &'a GraphProto,
-    facts: &'a Facts,
+    facts: &'a Facts<'a>,
     opset: i64,
     /// The node that is being visited.
     now: usize,
@@ -157,7 +159,7 @@ impl<'a> Lowering<'a> {
     fn dequantize(&mut self, node: &'a NodeProto) -> Result<(), Why> {
         let (quantization, unsigned) = self.quantization(node)?;
         let name = node.input[0].as_str();
-        if self.facts.constant(name).is_some() {
+        if self.facts.is_constant(name) {
             // Weights and other constants are read by who uses them.
             return Err("it dequantizes a constant".into());
         }

@@ -39,7 +39,7 @@ impl<'a> Lowering<'a> {
             let unsigned = element == u8::datum_type();
             let offset = if unsigned { 128.0 } else { 0.0 };
             let mut inputs = Vec::new();
-            if moved_inputs(node).any(|name| self.facts.constant(name).is_some()) {
+            if moved_inputs(node).any(|name| self.facts.is_constant(name)) {
                 return Err("it moves a constant".into());
             }
             for name in moved_inputs(node) {

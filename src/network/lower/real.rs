@@ -144,7 +144,7 @@ impl<'a> Lowering<'a> {
     }
 
     fn load_real(&mut self, name: &'a str, target: Target) -> Result<Located, Why> {
-        if self.facts.constant(name).is_some() {
+        if self.facts.is_constant(name) {
             return self.constant(name, target);
         }
         if self.facts.get(name).is_none_or(|fact| fact.element != f32::datum_type()) {

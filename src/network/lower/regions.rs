@@ -10,10 +10,7 @@ use super::{Fact, Lowering, Why};
 use crate::int8::border::Stored;
 use crate::int8::draft::{Draft, Sketch, Step, Value};
 use std::collections::{HashMap, HashSet};
-use tract_onnx::pb::{
-    GraphProto, NodeProto, TensorShapeProto, TypeProto, ValueInfoProto, tensor_shape_proto,
-    type_proto,
-};
+use tract_onnx::pb::{GraphProto, NodeProto};
 use tract_onnx::prelude::*;
 
 /// Regions that follow each other; a network with more stays in tract.
@@ -369,8 +366,14 @@ impl<'a> Demand<'a> {
         let initializer =
             graph.initializer.iter().filter(|tensor| needed.contains(tensor.name.as_str()));
         let own = graph.input.iter().filter(|input| !given.contains(input.name.as_str())).cloned();
-        let supplied = regions.iter().flat_map(|region| &region.outputs).map(Tensor::info);
-        let taken = regions.iter().flat_map(|region| &region.inputs).map(Tensor::info);
+        let supplied = regions
+            .iter()
+            .flat_map(|region| &region.outputs)
+            .map(|tensor| tensor.fact.info(&tensor.name));
+        let taken = regions
+            .iter()
+            .flat_map(|region| &region.inputs)
+            .map(|tensor| tensor.fact.info(&tensor.name));
         GraphProto {
             name: graph.name.clone(),
             initializer: initializer.cloned().collect(),
@@ -424,27 +427,5 @@ fn supplied(sketch: &Sketch) -> Option<usize> {
         | Sketch::ArgMax { tensor, .. }
         | Sketch::ResizedArgMax { tensor, .. } => Some(*tensor),
         _ => None,
-    }
-}
-
-impl Tensor {
-    /// As ONNX declares an input.
-    fn info(&self) -> ValueInfoProto {
-        use tract_onnx::pb::tensor_proto::DataType;
-        let element = match self.fact.element {
-            element if element == u8::datum_type() => DataType::Uint8,
-            element if element == i8::datum_type() => DataType::Int8,
-            element if element == i64::datum_type() => DataType::Int64,
-            _ => DataType::Float,
-        };
-        let dimension = |extent: &usize| tensor_shape_proto::Dimension {
-            value: Some(tensor_shape_proto::dimension::Value::DimValue(*extent as i64)),
-            ..Default::default()
-        };
-        let shape = TensorShapeProto { dim: self.fact.shape.iter().map(dimension).collect() };
-        let tensor = type_proto::Tensor { elem_type: element as i32, shape: Some(shape) };
-        let value = Some(type_proto::Value::TensorType(tensor));
-        let r#type = Some(TypeProto { value, ..Default::default() });
-        ValueInfoProto { name: self.name.clone(), r#type, ..Default::default() }
     }
 }

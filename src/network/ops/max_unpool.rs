@@ -2,6 +2,8 @@
 
 use tract_onnx::model::{OnnxOpRegister, ParsingContext};
 use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_core::ops::array::{Pad, PadMode};
+use tract_onnx::tract_core::ops::cnn::MaxPool;
 use tract_onnx::tract_hir::internal::*;
 
 pub fn register(register: &mut OnnxOpRegister) {
@@ -65,16 +67,39 @@ impl Expansion for MaxUnpool {
         model: &mut TypedModel,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
+        // Where the indices come of a MaxPool, they count in the tensor that it pooled.
+        let node = model.node(inputs[1].node);
+        let pooled = match node.op_is::<MaxPool>() {
+            true => Some(model.outlet_fact(node.inputs[0])?.shape.to_tvec()),
+            false => None,
+        };
+        let input: TVec<TDim> = model.outlet_fact(inputs[0])?.shape.iter().cloned().collect();
+        let inferred = self.output_shape(&input)?;
         let shape = if self.has_shape {
             let shape = model.outlet_fact(inputs[2])?.konst.clone();
             let shape = shape.context("output_shape must be a constant")?;
             let shape = shape.cast_to::<TDim>()?;
             shape.try_as_plain_ram()?.as_slice::<TDim>()?.into()
         } else {
-            let shape: TVec<TDim> = model.outlet_fact(inputs[0])?.shape.iter().cloned().collect();
-            self.output_shape(&shape)?
+            inferred.clone()
         };
-        model.wire_node(prefix, Scatter { shape }, &inputs[..2])
+        // Else in what the attributes say, which may be a corner of the shape given.
+        let scattered = pooled.filter(|pooled| *pooled == shape).unwrap_or(inferred);
+        ensure!(scattered.len() == shape.len(), "output_shape of {} axes", shape.len());
+        if scattered == shape {
+            return model.wire_node(prefix, Scatter { shape }, &inputs[..2]);
+        }
+        let mut pads = vec![];
+        for (from, to) in scattered.iter().zip(&shape) {
+            let (from, to) = (from.to_usize()?, to.to_usize()?);
+            ensure!(from <= to, "output_shape {shape:?} is smaller than {scattered:?}");
+            pads.push((0, to - from));
+        }
+        let name = format!("{prefix}.scatter");
+        let corner = model.wire_node(name, Scatter { shape: scattered }, &inputs[..2])?;
+        let zero = Tensor::zero_scalar_dt(model.outlet_fact(inputs[0])?.datum_type)?;
+        let mode = PadMode::Constant(Arc::new(zero));
+        model.wire_node(prefix, Pad { pads, mode }, &corner)
     }
 }
 

@@ -1,7 +1,9 @@
 //! Operators of our own: those tract lacks, and those where it differs from ONNX.
 
 mod bilinear;
+mod conv_transpose;
 mod max_unpool;
+mod pad;
 mod quantize;
 pub mod region;
 mod upsample;
@@ -15,5 +17,7 @@ pub fn reader() -> Onnx {
     quantize::register(&mut onnx.op_register);
     upsample::register(&mut onnx.op_register);
     max_unpool::register(&mut onnx.op_register);
+    conv_transpose::register(&mut onnx.op_register);
+    pad::register(&mut onnx.op_register);
     onnx
 }

@@ -73,8 +73,56 @@ impl Expansion for Written {
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
         let fact = model.outlet_fact(inputs[0])?.clone();
-        let scale = model.outlet_fact(inputs[1])?.konst.clone();
-        let scale = scale.context("the scale must be a constant")?;
+        let constant = |index: usize| -> TractResult<Option<Arc<Tensor>>> {
+            Ok(model.outlet_fact(inputs[index])?.konst.clone())
+        };
+        let stored = match (self.direction, self.has_zero_point) {
+            (Direction::Dequantize, _) => fact.datum_type,
+            (Direction::Quantize, true) => model.outlet_fact(inputs[2])?.datum_type,
+            (Direction::Quantize, false) => u8::datum_type(),
+        };
+        let to = self.target(fact.datum_type, stored)?;
+        let zero_point = if self.has_zero_point { constant(2)? } else { None };
+        match constant(1)? {
+            Some(scale) if zero_point.is_some() || !self.has_zero_point => {
+                let parameters = self.parameters(&fact.shape, &scale, zero_point.as_deref())?;
+                model.wire_node(prefix, Linear { parameters, to }, &inputs[..1])
+            }
+            _ => model.wire_node(prefix, Dynamic { written: self.clone(), to }, inputs),
+        }
+    }
+}
+
+impl Written {
+    /// The element type of the result.
+    fn target(&self, from: DatumType, stored: DatumType) -> TractResult<DatumType> {
+        let small = [DatumType::U8, DatumType::I8, DatumType::U16, DatumType::I16];
+        match self.direction {
+            Direction::Quantize => {
+                ensure!(
+                    small.contains(&stored),
+                    "quantizing to {stored:?} is not supported, only to u8, i8, u16 and i16"
+                );
+                ensure!(from == f32::datum_type(), "quantizes {from:?}, expected F32");
+                Ok(stored)
+            }
+            Direction::Dequantize => {
+                ensure!(
+                    small.contains(&stored) || stored == i32::datum_type(),
+                    "dequantizing {stored:?} is not supported, only u8, i8, u16, i16 and i32"
+                );
+                Ok(f32::datum_type())
+            }
+        }
+    }
+
+    /// Scales and zero points for a tensor of a shape.
+    fn parameters(
+        &self,
+        shape: &[impl DimLike],
+        scale: &Tensor,
+        zero_point: Option<&Tensor>,
+    ) -> TractResult<Parameters> {
         let scale = scale.try_as_plain_ram()?.as_slice::<f32>()?.to_vec();
         for (channel, scale) in scale.iter().enumerate() {
             ensure!(
@@ -82,17 +130,12 @@ impl Expansion for Written {
                 "scale {scale} of channel {channel} is not a positive number"
             );
         }
-        let mut stored = match self.direction {
-            Direction::Quantize => u8::datum_type(),
-            Direction::Dequantize => fact.datum_type,
+        let zero_point = match zero_point {
+            Some(tensor) => {
+                tensor.cast_to::<i32>()?.try_as_plain_ram()?.as_slice::<i32>()?.to_vec()
+            }
+            None => vec![0; scale.len()],
         };
-        let mut zero_point = vec![0; scale.len()];
-        if self.has_zero_point {
-            let tensor = model.outlet_fact(inputs[2])?.konst.clone();
-            let tensor = tensor.context("the zero point must be a constant")?;
-            stored = tensor.datum_type();
-            zero_point = tensor.cast_to::<i32>()?.try_as_plain_ram()?.as_slice::<i32>()?.to_vec();
-        }
         ensure!(
             scale.len() == zero_point.len(),
             "{} scales but {} zero points",
@@ -100,39 +143,54 @@ impl Expansion for Written {
             zero_point.len()
         );
         let mut axis = 0;
-        if scale.len() > 1 {
-            let rank = fact.rank() as i64;
+        if scale.len() != 1 {
+            let rank = shape.len() as i64;
             let wanted = if self.axis < 0 { self.axis + rank } else { self.axis };
             ensure!((0..rank).contains(&wanted), "axis {} of a tensor of rank {rank}", self.axis);
             axis = wanted as usize;
-            let channels = fact.shape[axis].to_usize();
+            let channels = shape[axis].to_usize();
             ensure!(
                 channels.as_ref().is_ok_and(|channels| *channels == scale.len()),
                 "{} scales for {} channels on axis {axis}",
                 scale.len(),
-                fact.shape[axis]
+                shape[axis]
             );
         }
-        let parameters = Parameters { scale, zero_point, axis };
-        let to = match self.direction {
-            Direction::Quantize => {
-                ensure!(
-                    [u8::datum_type(), i8::datum_type()].contains(&stored),
-                    "quantizing to {stored:?} is not supported, only to u8 and i8"
-                );
-                ensure!(fact.datum_type == f32::datum_type(), "quantizes {:?}", fact.datum_type);
-                stored
-            }
-            Direction::Dequantize => {
-                ensure!(
-                    [u8::datum_type(), i8::datum_type(), i32::datum_type()].contains(&stored),
-                    "dequantizing {stored:?} is not supported, only u8, i8 and i32"
-                );
-                f32::datum_type()
-            }
-        };
-        model.wire_node(prefix, Linear { parameters, to }, &inputs[..1])
+        Ok(Parameters { scale, zero_point, axis })
     }
+}
+
+/// With a scale or zero point that the network computes itself.
+#[derive(Clone, Debug, Hash, PartialEq, Eq)]
+struct Dynamic {
+    written: Written,
+    to: DatumType,
+}
+
+impl Op for Dynamic {
+    fn name(&self) -> StaticName {
+        self.written.name()
+    }
+    op_as_typed_op!();
+}
+
+impl EvalOp for Dynamic {
+    op_out_of_plan!();
+
+    fn eval(&self, ctx: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let zero_point = inputs.get(2).map(|value| &**value);
+        let parameters = self.written.parameters(inputs[0].shape(), &inputs[1], zero_point)?;
+        let value = inputs.into_iter().take(1).collect();
+        Linear { parameters, to: self.to }.eval(ctx, value)
+    }
+}
+
+impl TypedOp for Dynamic {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        Ok(tvec!(self.to.fact(inputs[0].shape.clone())))
+    }
+
+    as_op!();
 }
 
 /// real = (stored - zero point) * scale, one pair for all or one a channel of `axis`.
@@ -178,7 +236,7 @@ fn round_half_even(x: f32) -> i32 {
     ((x + MAGIC).to_bits() as i32).wrapping_sub(MAGIC.to_bits() as i32)
 }
 
-/// To u8 or i8: saturate(round_half_even(x / scale) + zero point). To f32: (x - zero point) *
+/// To u8, i8, u16 or i16: saturate(round_half_even(x / scale) + zero point). To f32: (x - zero point) *
 /// scale.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Linear {
@@ -198,15 +256,19 @@ impl Op for Linear {
 }
 
 impl Linear {
-    fn quantize(&self, input: &Tensor) -> TractResult<Tensor> {
+    fn quantize<T: Datum + Copy>(
+        &self,
+        input: &Tensor,
+        bounds: (i32, i32),
+        cast: impl Fn(i32) -> T,
+    ) -> TractResult<Tensor> {
         let values = input.try_as_plain_ram()?;
         let values = values.as_slice::<f32>()?;
-        let mut output = Tensor::zero_dt(self.to, input.shape())?;
-        // Both types through their bytes: what differs are the bounds.
-        let bytes = output.as_bytes_mut();
-        let bounds = if self.to == i8::datum_type() { (-128, 127) } else { (0, 255) };
+        let mut output = Tensor::zero_dt(T::datum_type(), input.shape())?;
+        let mut plain = output.try_as_plain_ram_mut()?;
+        let out = plain.as_slice_mut::<T>()?;
         self.parameters.for_each_run(input.shape(), |range, scale, zero| {
-            quantize_run(&values[range.clone()], &mut bytes[range], scale, zero, bounds);
+            quantize_run(&values[range.clone()], &mut out[range], scale, zero, bounds, &cast);
         });
         Ok(output)
     }
@@ -227,16 +289,22 @@ impl Linear {
     }
 }
 
-/// The lowest byte of each result: u8 and i8 alike.
-fn quantize_run(values: &[f32], bytes: &mut [u8], scale: f32, zero: i32, (low, high): (i32, i32)) {
+fn quantize_run<T>(
+    values: &[f32],
+    out: &mut [T],
+    scale: f32,
+    zero: i32,
+    (low, high): (i32, i32),
+    cast: impl Fn(i32) -> T,
+) {
     // Clamping first is the same, since the bounds are integers, and keeps the number in range.
     // The comparisons send NaN to the lower bound.
     let (low, high) = ((low - zero) as f32, (high - zero) as f32);
-    for (byte, value) in bytes.iter_mut().zip(values) {
+    for (y, value) in out.iter_mut().zip(values) {
         let x = value / scale;
         let x = if x > low { x } else { low };
         let x = if x < high { x } else { high };
-        *byte = round_half_even(x).wrapping_add(zero) as u8;
+        *y = cast(round_half_even(x).wrapping_add(zero));
     }
 }
 
@@ -245,12 +313,17 @@ impl EvalOp for Linear {
 
     fn eval(&self, _ctx: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let input = args_1!(inputs);
-        let output = match input.datum_type() {
-            DatumType::F32 => self.quantize(&input)?,
-            DatumType::U8 => self.dequantize::<u8>(&input)?,
-            DatumType::I8 => self.dequantize::<i8>(&input)?,
-            DatumType::I32 => self.dequantize::<i32>(&input)?,
-            other => bail!("{} of {other:?}", self.name()),
+        let output = match (input.datum_type(), self.to) {
+            (DatumType::F32, DatumType::U8) => self.quantize(&input, (0, 255), |y| y as u8)?,
+            (DatumType::F32, DatumType::I8) => self.quantize(&input, (-128, 127), |y| y as i8)?,
+            (DatumType::F32, DatumType::U16) => self.quantize(&input, (0, 65535), |y| y as u16)?,
+            (DatumType::F32, _) => self.quantize(&input, (-32768, 32767), |y| y as i16)?,
+            (DatumType::U8, _) => self.dequantize::<u8>(&input)?,
+            (DatumType::I8, _) => self.dequantize::<i8>(&input)?,
+            (DatumType::U16, _) => self.dequantize::<u16>(&input)?,
+            (DatumType::I16, _) => self.dequantize::<i16>(&input)?,
+            (DatumType::I32, _) => self.dequantize::<i32>(&input)?,
+            (other, _) => bail!("{} of {other:?}", self.name()),
         };
         Ok(tvec!(output.into_tvalue()))
     }

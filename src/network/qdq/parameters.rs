@@ -5,6 +5,7 @@ use super::editor::{floats, int_attribute};
 use super::{Done, Named, Rewriter};
 use crate::network::proto::node_name;
 use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto, tensor_proto::DataType};
+use tract_onnx::prelude::f16;
 
 /// The most scales and zero points that the nodes of a network together may read.
 const MAX_PARAMETERS: usize = 1 << 22;
@@ -62,19 +63,27 @@ impl Rewriter<'_> {
         self.beside(node, "DequantizeLinear", "bias", &[&node.input[at], &scale], attributes)
     }
 
-    /// The scales at `at`, all of them positive numbers.
+    /// The scales at `at`, all of them positive numbers. Of float16 they are the same numbers.
     pub fn scales(&mut self, node: &NodeProto, at: usize, field: &str) -> Result<Vec<f32>, String> {
         let field = format!("{field}_scale");
         self.count(node, at, &field)?;
         let tensor = self.constant(input(node, at, &field)?, &field)?;
-        if tensor.data_type != DataType::Float as i32 {
-            return Err(format!("{field} has type {}; expected float", type_name(tensor)));
-        }
-        let scales: Vec<f32> = if tensor.raw_data.is_empty() {
-            tensor.float_data.clone()
-        } else {
-            let chunks = tensor.raw_data.chunks_exact(4);
-            chunks.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+        let bytes = tensor.raw_data.as_slice();
+        let scales: Vec<f32> = match DataType::try_from(tensor.data_type) {
+            Ok(DataType::Float) if bytes.is_empty() => tensor.float_data.clone(),
+            Ok(DataType::Float) => bytes
+                .chunks_exact(4)
+                .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+                .collect(),
+            Ok(DataType::Float16) if bytes.is_empty() => {
+                let bits = tensor.int32_data.iter().map(|bits| *bits as u16);
+                bits.map(|bits| f16::from_bits(bits).to_f32()).collect()
+            }
+            Ok(DataType::Float16) => {
+                let bits = bytes.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]]));
+                bits.map(|bits| f16::from_bits(bits).to_f32()).collect()
+            }
+            _ => return Err(format!("{field} has type {}; expected float", type_name(tensor))),
         };
         match scales.iter().find(|scale| !(scale.is_finite() && **scale > 0.0)) {
             Some(scale) => Err(format!("{field} holds {scale}; expected positive numbers")),
@@ -117,7 +126,11 @@ impl Rewriter<'_> {
         axis: Option<i64>,
     ) -> Result<Parameters, String> {
         let scales = self.scales(node, at, field)?;
+        let own = |what: &str| format!("{}.{field}.{what}", node_name(node));
         let mut scale = node.input[at].clone();
+        if self.editor.element(&scale) == Some(DataType::Float16) {
+            scale = self.editor.add_constant(floats(&own("scale"), scales.clone()));
+        }
         let mut zero_point = given(node, at + 1).then(|| node.input[at + 1].clone());
         let mut count = scales.len();
         if let Some(name) = &zero_point {
@@ -129,7 +142,6 @@ impl Rewriter<'_> {
                 let found = type_name(tensor);
                 return Err(format!("{field}_zero_point has type {found}; expected uint8 or int8"));
             };
-            let own = |what: &str| format!("{}.{field}.{what}", node_name(node));
             match (count, zeros) {
                 _ if count == zeros => {}
                 (_, 1) => {

@@ -1,0 +1,88 @@
+#!/bin/sh
+# Counts the AArch64 instructions of one inference, on any machine, the same in every run.
+#
+#     tests/bench/arm.sh [NAME=]MODEL.onnx ...
+#
+# The bare network runs three times on one thread (tests/bench/inferences.rs) under QEMU with a
+# counting plugin; the table has the third's count, and beside it the peers'. Environment:
+# ARMCOUNT, the folder with the plugin's icount.c and qplug.h (default ../shared/tools/armcount);
+# CPUS (default "cortex-a53 cortex-a76"); SEGCAM_KERNELS as always.
+set -eu
+cd "$(dirname "$0")/../.."
+[ $# -gt 0 ] || { sed -n '2,/^set/{/^#/p}' "$0" | cut -c 3-; exit 2; }
+
+target=aarch64-unknown-linux-gnu
+armcount=${ARMCOUNT:-../shared/tools/armcount}
+cpus=${CPUS:-cortex-a53 cortex-a76}
+built=${CARGO_TARGET_DIR:-target}
+[ -f "$armcount/icount.c" ] || {
+    echo "no icount.c in $armcount: set ARMCOUNT to the folder of the plugin's sources" >&2
+    exit 2
+}
+
+# The standard library for the target: rustup's, or built from Debian's sources.
+packages="gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"
+if rustup target list --installed 2>/dev/null | grep -qx "$target"; then
+    std=
+else
+    packages="$packages rustc-web rust-web-src"
+    std=-Zbuild-std=std,panic_abort
+    export RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1
+fi
+missing=
+for package in $packages; do
+    dpkg -s "$package" >/dev/null 2>&1 || missing="$missing $package"
+done
+if [ -n "$missing" ]; then
+    [ "$(id -u)" = 0 ] || { echo "missing; as root: apt-get install$missing" >&2; exit 2; }
+    apt-get update -qq
+    # shellcheck disable=SC2086
+    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $missing >&2
+fi
+
+export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
+RUSTFLAGS="-C target-feature=+crt-static" \
+    cargo build --quiet --release --example inferences $std --target "$target"
+unset RUSTC RUSTC_BOOTSTRAP
+program=$built/$target/release/examples/inferences
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+gcc -O2 -shared -fPIC -o "$work/icount.so" "$armcount/icount.c"
+
+# Field $1 of the last inference, in millions.
+field() {
+    awk -v name="$1" '
+        / mark / {
+            for (i = 1; i <= NF; i++) {
+                split($i, pair, "=")
+                if (pair[1] == name) { before = now; now = pair[2] }
+            }
+        }
+        END { printf "%.1f", (now - before) / 1e6 }' "$work/count"
+}
+
+printf '%-12s %-11s %-8s %10s %8s %8s %8s %8s\n' \
+    network cpu kernels 'million' load store branch int
+for argument; do
+    name=${argument%%=*}
+    model=${argument#*=}
+    [ "$name" != "$model" ] || name=$(basename "$(dirname "$model")")
+    for cpu in $cpus; do
+        kernels=$(ICOUNT_OUT="$work/count" qemu-aarch64 -cpu "$cpu" \
+            -plugin "$work/icount.so" "$program" "$model")
+        printf '%-12s %-11s %-8s %10s %8s %8s %8s %8s\n' "$name" "$cpu" "$kernels" \
+            "$(field total)" "$(field load)" "$(field store)" "$(field branch)" "$(field int)"
+    done
+done
+cat <<'TABLE'
+
+Peers, int8, million instructions of one inference (November 2026, the same plugin):
+                        unet               fcn
+                   A53     A76        A53     A76
+ncnn               379     358         89      51
+LiteRT/XNNPACK    1187     311        127      53
+ONNX Runtime      1052     454        113      70
+MNN (f32)          421     421         91      92
+tract (float)     2408       -        249       -
+TABLE
