@@ -285,8 +285,8 @@ impl Kernels {
 }
 
 impl Columns {
-    /// Panics unless every load and store of `dense` stays inside its slices; whoever uses raw
-    /// pointers asks this first.
+    /// Panics unless every load and store of `dense` stays inside its slices. Every set asks this
+    /// first, so that raw pointers are safe behind it.
     fn check(&self, row: &Row, store: &Store, format: Format) {
         let size = if format.element == Element::Difference { 2 } else { 1 };
         let blocks = self.count.div_ceil(format.block);
