@@ -373,7 +373,7 @@ impl<const N: usize> Longs for [i32; N] {
 /// The input's transform in vectors that any processor has.
 pub fn plain_input(tiles: &InputTiles, out: &mut [i16], position_pitch: usize) {
     tiles.check(out, position_pitch);
-    for channel in (0..tiles.channels).step_by(8) {
+    for channel in (0..tiles.channels).step_by(<[i16; 8] as Words>::LANES) {
         // SAFETY: checked above.
         unsafe { input::<[i16; 8]>(tiles, channel, out, position_pitch) }
     }
@@ -382,7 +382,7 @@ pub fn plain_input(tiles: &InputTiles, out: &mut [i16], position_pitch: usize) {
 /// The output's.
 pub fn plain_output(tiles: &OutputTiles, requantize: &Requantize, out: &mut [i8]) {
     tiles.check(requantize, out);
-    for column in (0..tiles.columns).step_by(4) {
+    for column in (0..tiles.columns).step_by(<[i32; 4] as Longs>::LANES) {
         // SAFETY: checked above.
         unsafe { output::<[i32; 4]>(tiles, column, requantize, out) }
     }
