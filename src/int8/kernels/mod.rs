@@ -32,6 +32,8 @@ mod avx512_depthwise;
 #[cfg(target_arch = "x86_64")]
 mod avx512_depthwise3;
 #[cfg(target_arch = "x86_64")]
+mod avx512_table;
+#[cfg(target_arch = "x86_64")]
 mod avx512_winograd;
 mod detection;
 #[cfg(target_arch = "aarch64")]
@@ -46,6 +48,8 @@ mod store;
 mod tile;
 mod winograd;
 
+#[cfg(target_arch = "x86_64")]
+pub use avx512_table::look_up;
 pub use detection::UnknownKernels;
 pub use scratch::{SLACK, split, unsigned};
 pub use winograd::{InputTiles, OutputTiles, TILES};
