@@ -27,6 +27,9 @@ pub struct ResizeLinear {
     pub(super) columns: Vec<Tap>,
     pub(super) arithmetic: Arithmetic,
     definition: Definition,
+    plain: Weights<f32>,
+    /// Source pixels of a row that are needed.
+    source_width: usize,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -95,12 +98,20 @@ impl ResizeLinear {
             }
         };
         let definition = Definition::new(input, out, low, high);
-        ResizeLinear { rows, columns, arithmetic, definition }
+        let of = |tap: &Tap| [tap.weight_first, tap.weight_second];
+        let plain = Weights {
+            rows: rows.iter().map(of).collect(),
+            columns: columns.iter().map(of).collect(),
+        };
+        let last = columns.iter().map(|tap| tap.first.max(tap.second) as usize).max();
+        let source_width = last.map_or(0, |last| last + 1);
+        ResizeLinear { rows, columns, arithmetic, definition, plain, source_width }
     }
 
     /// What `run` needs for pictures of so many channels, for each of those that run at once.
     pub fn scratch_bytes(&self, channels: usize) -> usize {
-        2 * self.columns.len() * channels * self.lane_bytes()
+        let defined = if self.by_definition() { self.source_width * 4 } else { 0 };
+        2 * channels * defined.max(self.columns.len() * self.lane_bytes())
     }
 
     pub(super) fn lane_bytes(&self) -> usize {
@@ -125,7 +136,66 @@ impl ResizeLinear {
     ) {
         widest(
             #[inline(always)]
-            || self.run_here(input, rows, out, scratch),
+            || match self.by_definition() {
+                true => self.run_defined(input, rows, out, scratch),
+                false => self.run_here(input, rows, out, scratch),
+            },
+        );
+    }
+
+    /// Exact sums lie on ties so often that wide divisions for all values take less time than
+    /// those in doubt one by one.
+    fn by_definition(&self) -> bool {
+        cfg!(target_arch = "x86_64") && matches!(self.arithmetic, Arithmetic::Exact { .. })
+    }
+
+    /// Every value from its definition: source rows are dequantized once each.
+    #[inline(always)]
+    fn run_defined(
+        &self,
+        input: &Picture,
+        rows: Range<usize>,
+        out: &mut PictureMut,
+        scratch: &mut [u8],
+    ) {
+        let channels = out.channels;
+        if out.width == 0 || channels == 0 {
+            return;
+        }
+        let first_row = rows.start;
+        self.for_each_row(
+            &self.plain,
+            rows,
+            self.source_width * channels,
+            scratch,
+            #[inline(always)]
+            |row, reals| {
+                let row = &input.data[row * input.row_pitch..];
+                for (x, reals) in reals.chunks_exact_mut(channels).enumerate() {
+                    let pixel = &row[x * input.pixel_pitch..][..channels];
+                    for (real, byte) in reals.iter_mut().zip(pixel) {
+                        *real = self.definition.real(*byte).to_bytes();
+                    }
+                }
+            },
+            #[inline(always)]
+            |row, [near, far], [first, second]| {
+                let out_row = &mut out.data[(row - first_row) * out.row_pitch..];
+                for (x, (tap, columns)) in self.columns.iter().zip(&self.plain.columns).enumerate()
+                {
+                    let [a, b] = [tap.first, tap.second].map(|at| at as usize * channels);
+                    let corners = [
+                        &first[a..][..channels],
+                        &first[b..][..channels],
+                        &second[a..][..channels],
+                        &second[b..][..channels],
+                    ];
+                    let weights =
+                        [columns[0] * near, columns[1] * near, columns[0] * far, columns[1] * far];
+                    let out = &mut out_row[x * out.pixel_pitch..][..channels];
+                    define(out, corners, weights, self.definition);
+                }
+            },
         );
     }
 
@@ -283,6 +353,24 @@ fn blend<L: Lane>(
         blend_block(out, [near, far], weights, finish, |at| again(block * BLOCK + at));
     }
     blend_block(rest, [near_rest, far_rest], weights, finish, |at| again(start + at));
+}
+
+/// The values of a pixel from its corners' real numbers.
+#[inline(always)]
+fn define(out: &mut [i8], corners: [&[[u8; 4]]; 4], weights: [f32; 4], definition: Definition) {
+    const LANES: usize = 16;
+    let (blocks, rest) = out.as_chunks_mut::<LANES>();
+    let [a, b, c, d] = corners.map(|reals| reals.as_chunks::<LANES>());
+    for ((((out, a), b), c), d) in blocks.iter_mut().zip(a.0).zip(b.0).zip(c.0).zip(d.0) {
+        let mut bytes = [0; LANES];
+        for ((((byte, a), b), c), d) in bytes.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+            *byte = definition.sum([a, b, c, d].map(|real| f32::from_bytes(*real)), weights);
+        }
+        *out = bytes;
+    }
+    for ((((byte, a), b), c), d) in rest.iter_mut().zip(a.1).zip(b.1).zip(c.1).zip(d.1) {
+        *byte = definition.sum([a, b, c, d].map(|real| f32::from_bytes(*real)), weights);
+    }
 }
 
 /// At most [`BLOCK`] cells; whole blocks are faster, since their length is known.

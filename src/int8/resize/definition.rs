@@ -38,8 +38,18 @@ impl Definition {
             column.weight_first * row.weight_second,
             column.weight_second * row.weight_second,
         ];
-        let real = |x: i8| (i32::from(x) - self.input.zero_point) as f32 * self.input.scale;
-        let [a, b, c, d] = from_fn(|at| weights[at] * real(corners[at]));
+        self.sum(corners.map(|x| self.real(x)), weights)
+    }
+
+    #[inline(always)]
+    pub fn real(&self, x: i8) -> f32 {
+        (i32::from(x) - self.input.zero_point) as f32 * self.input.scale
+    }
+
+    /// The corners' real numbers, weighted, added and quantized.
+    #[inline(always)]
+    pub fn sum(&self, corners: [f32; 4], weights: [f32; 4]) -> i8 {
+        let [a, b, c, d] = from_fn(|at| weights[at] * corners[at]);
         self.saturate.apply((a + b + c + d) / self.out_scale)
     }
 }
