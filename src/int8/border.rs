@@ -53,8 +53,13 @@ pub fn load(
                         each_run(out.width, out.channels, channel == 1, |x, c, run, across| {
                             let mut bytes = [0i8; CHUNK];
                             let mut reals = [0f32; CHUNK];
-                            for (i, real) in reals[..run].iter_mut().enumerate() {
-                                *real = if across { at(x, c + i) } else { at(x + i, c) };
+                            if !across && pixel == 1 {
+                                let values = &values[from + x + c * channel..][..run];
+                                reals[..run].copy_from_slice(values);
+                            } else {
+                                for (i, real) in reals[..run].iter_mut().enumerate() {
+                                    *real = if across { at(x, c + i) } else { at(x + i, c) };
+                                }
                             }
                             quantize(&reals, &mut bytes, quantization);
                             put(target, out.pixel_pitch, x, c, across, &bytes[..run]);
@@ -111,8 +116,9 @@ fn put(target: &mut [i8], pixel_pitch: usize, x: usize, c: usize, across: bool, 
     if across {
         target[x * pixel_pitch + c..][..bytes.len()].copy_from_slice(bytes);
     } else {
-        for (i, byte) in bytes.iter().enumerate() {
-            target[(x + i) * pixel_pitch + c] = *byte;
+        let pixels = target[x * pixel_pitch + c..].chunks_mut(pixel_pitch);
+        for (pixel, byte) in pixels.zip(bytes) {
+            pixel[0] = *byte;
         }
     }
 }
@@ -152,6 +158,11 @@ pub fn store(
 ) {
     let [row, pixel, channel] = strides;
     let across = channel == 1 && picture.channels > 1;
+    if let (Stored::Reals(tables), TensorMut::F32(values), false, 1) =
+        (stored, &mut *tensor, across, pixel)
+    {
+        return store_planes(picture, tables, &mut values[start..], [row, channel]);
+    }
     let (outer, inner) = match across {
         true => (picture.width, picture.channels),
         false => (picture.channels, picture.width),
@@ -182,6 +193,26 @@ pub fn store(
                     }
                 }
                 _ => {}
+            }
+        }
+    }
+}
+
+/// The same for reals whose pixels lie side by side, a plane for each channel.
+fn store_planes(
+    picture: &Picture,
+    tables: &[[f32; 256]],
+    values: &mut [f32],
+    [row, channel]: [usize; 2],
+) {
+    for c in 0..picture.channels {
+        let table = &tables[if tables.len() == 1 { 0 } else { c }];
+        let table: [f32; 256] = std::array::from_fn(|bits| table[bits ^ 0x80]);
+        for y in 0..picture.height {
+            let source = &picture.data[y * picture.row_pitch + c..];
+            let values = &mut values[y * row + c * channel..][..picture.width];
+            for (value, pixel) in values.iter_mut().zip(source.chunks(picture.pixel_pitch)) {
+                *value = table[usize::from(pixel[0] as u8)];
             }
         }
     }

@@ -14,6 +14,8 @@ mod arm_depthwise;
 #[cfg(target_arch = "aarch64")]
 mod arm_products;
 #[cfg(target_arch = "aarch64")]
+mod arm_table;
+#[cfg(target_arch = "aarch64")]
 mod arm_winograd;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -42,6 +44,8 @@ mod store;
 mod tile;
 mod winograd;
 
+#[cfg(target_arch = "aarch64")]
+pub use arm_table::look_up;
 pub use detection::UnknownKernels;
 pub use scratch::{SLACK, split, unsigned};
 pub use winograd::{InputTiles, OutputTiles, TILES};
