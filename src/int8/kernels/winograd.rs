@@ -373,7 +373,7 @@ impl<const N: usize> Longs for [i32; N] {
 /// The input's transform in vectors that any processor has.
 pub fn plain_input(tiles: &InputTiles, out: &mut [i16], position_pitch: usize) {
     tiles.check(out, position_pitch);
-    for channel in (0..tiles.channels).step_by(8) {
+    for channel in (0..tiles.channels).step_by(<[i16; 8] as Words>::LANES) {
         // SAFETY: checked above.
         unsafe { input::<[i16; 8]>(tiles, channel, out, position_pitch) }
     }
