@@ -4,10 +4,12 @@ use crate::camera::{self, Arrival, CameraError};
 use crate::compose::{Compositor, Scene, Settings, Shown, Status};
 use crate::decode::{LabelMap, shares};
 use crate::frame::{Frame, Layout, LayoutError, PixelFormat};
+use crate::int8::program::Program;
 use crate::network::NetworkError;
 use crate::network::inspect::macs;
 use crate::network::load::describe;
 use crate::network::model::{Model, ModelArguments, open};
+use crate::network::ops::region::Region;
 use crate::network::plan::OperatorTime;
 use crate::segment::{SegmentError, Segmenter, Trace};
 use allocation_counter::{AllocationInfo, measure};
@@ -18,6 +20,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use thiserror::Error;
+use tract_onnx::prelude::DatumType;
 
 #[derive(Debug, Error)]
 pub enum BenchError {
@@ -61,7 +64,7 @@ pub struct OperatorRow {
 pub struct Report {
     pub model: String,
     pub kernels: &'static str,
-    pub threads: u32,
+    pub threads: usize,
     pub iterations: u32,
     /// Of the network alone.
     pub min_ms: f64,
@@ -70,11 +73,14 @@ pub struct Report {
     pub macs: u64,
     /// Inside tract's executor.
     pub allocations_per_inference: u64,
-    /// The most that one inference has allocated at a time.
+    /// Activations: the arenas of the integer parts, and the most that tract's executor has
+    /// allocated at a time in one inference.
     pub arena_bytes: u64,
     /// The heap that the loaded network holds: weights, packed as the kernels want them, and
     /// the plan.
     pub weight_bytes: u64,
+    /// What the integer operators need beside, for all threads.
+    pub scratch_bytes: u64,
     pub peak_rss_bytes: u64,
     /// Width and height of the frame and the picture.
     pub frame: (u32, u32),
@@ -127,8 +133,7 @@ pub fn run(
     let mut compositor = Compositor::default();
     let (status, settings) = (Status::default(), Settings::default());
     let picture_bytes = 4 * frame_size.0 as usize * frame_size.1 as usize;
-    let mut copy = vec![0u8; frame.data.len() + picture_bytes];
-    let source = vec![1u8; copy.len()];
+    let mut copy = vec![0u8; picture_bytes.max(frame.data.len())];
     // From a page on, as mapped frame buffers are.
     let mut picture = vec![0u8; picture_bytes + PAGE];
     let start = picture.as_ptr().align_offset(PAGE).min(PAGE);
@@ -162,7 +167,9 @@ pub fn run(
         let composed = start.elapsed();
         black_box(&*picture);
         let start = Instant::now();
-        copy.copy_from_slice(black_box(&source));
+        copy[..frame.data.len()].copy_from_slice(black_box(&frame.data));
+        black_box(&copy);
+        copy[..picture_bytes].copy_from_slice(black_box(&*picture));
         black_box(&copy);
         let copied = start.elapsed();
         if iteration == 0 {
@@ -182,6 +189,7 @@ pub fn run(
     }
     let [min_ms, median_ms, p99_ms] = network.quantiles();
     let operators = operator_rows(&model, &operators, median_ms);
+    let sum = |bytes: fn(&Program) -> usize| model.network.programs().map(bytes).sum::<usize>() as u64;
     let stages = vec![
         prepare.row("prepare", segment_allocations),
         network.row("network", executor.count_total),
@@ -192,15 +200,16 @@ pub fn run(
     Ok(Report {
         model: model.name.clone(),
         kernels: model.kernels(),
-        threads: 1,
+        threads: arguments.threads,
         iterations,
         min_ms,
         median_ms,
         p99_ms,
         macs: operators.iter().map(|operator| operator.macs).sum(),
         allocations_per_inference: executor.count_total,
-        arena_bytes: executor.bytes_max,
+        arena_bytes: executor.bytes_max + sum(|program| program.arena_bytes),
         weight_bytes,
+        scratch_bytes: arguments.threads as u64 * sum(|program| program.scratch_bytes),
         peak_rss_bytes: peak_rss(),
         frame: frame_size,
         stages,
@@ -222,30 +231,42 @@ fn frame((width, height): (u32, u32)) -> Result<Frame, BenchError> {
 
 fn operator_rows(model: &Model, runs: &[Vec<OperatorTime>], network_ms: f64) -> Vec<OperatorRow> {
     let plan = &model.network.plan;
-    let mut times: HashMap<usize, Times> = HashMap::new();
+    let mut times: HashMap<(usize, Option<usize>), Times> = HashMap::new();
     for operator in runs.iter().flatten() {
-        times.entry(operator.node).or_default().0.push(operator.time);
+        times.entry((operator.node, operator.step)).or_default().0.push(operator.time);
     }
     let mut rows: Vec<OperatorRow> = Vec::new();
     let mut known = 0.0;
     for id in plan.order_without_consts() {
-        let Some(times) = times.get_mut(id) else { continue };
         let node = plan.model().node(*id);
-        // Tiles run the network more than once a frame.
-        let per_frame = times.0.len() as f64 / runs.len().max(1) as f64;
-        let median_ms = times.quantiles()[1] * per_frame;
-        known += median_ms;
+        let region = node.op_as::<Region>();
+        let steps = region.map_or(&[][..], |region| &region.program.steps);
+        let mut row = |step: Option<usize>, name: &str, operator: &str, output, macs: u64| {
+            let Some(times) = times.get_mut(&(*id, step)) else { return };
+            // Tiles run the network more than once a frame.
+            let per_frame = times.0.len() as f64 / runs.len().max(1) as f64;
+            let median_ms = times.quantiles()[1] * per_frame;
+            known += median_ms;
+            rows.push(OperatorRow {
+                name: name.to_owned(),
+                operator: operator.to_owned(),
+                output,
+                macs: (macs as f64 * per_frame) as u64,
+                median_ms,
+                percent: 100.0 * median_ms / network_ms.max(1e-9),
+            });
+        };
+        for (index, step) in steps.iter().enumerate() {
+            let place = step.output.as_ref().or(step.inputs.first());
+            let output = place.map(|place| describe(DatumType::I8, &place.dims));
+            let operator = format!("int8 {}", step.algorithm());
+            row(Some(index), &step.name, &operator, output.unwrap_or_default(), step.macs);
+        }
         let output = node.outputs.first().and_then(|output| {
             Some(describe(output.fact.datum_type, output.fact.shape.as_concrete()?))
         });
-        rows.push(OperatorRow {
-            name: node.name.clone(),
-            operator: node.op.name().into_owned(),
-            output: output.unwrap_or_default(),
-            macs: (macs(plan.model(), node) as f64 * per_frame) as u64,
-            median_ms,
-            percent: 100.0 * median_ms / network_ms.max(1e-9),
-        });
+        let name = if region.is_some() { "(between the steps)" } else { &node.name };
+        row(None, name, &node.op.name(), output.unwrap_or_default(), macs(plan.model(), node));
     }
     let left = (network_ms - known).max(0.0);
     rows.push(OperatorRow {
@@ -284,9 +305,10 @@ impl Display for Report {
         )?;
         writeln!(
             f,
-            "memory     {:.1} MB weights, {:.1} MB at most in an inference, {:.1} MB peak of the process",
+            "memory     {:.1} MB weights, {:.1} MB activations, {:.1} MB scratch, {:.1} MB peak of the process",
             million(self.weight_bytes),
             million(self.arena_bytes),
+            million(self.scratch_bytes),
             million(self.peak_rss_bytes)
         )?;
         let (width, height) = self.frame;

@@ -6,7 +6,7 @@ use crate::decode::{LabelMap, shares};
 use crate::files::{self, WriteError};
 use crate::frame::Frame;
 use crate::network::NetworkError;
-use crate::network::load::{describe, load};
+use crate::network::load::{OpenInput, describe, load};
 use crate::network::model::{Model, ModelArguments, read};
 use crate::network::plan::Session;
 use crate::npy::{self, NpyError};
@@ -171,15 +171,16 @@ pub fn tensors(
     let tensors = inputs.iter().map(|path| npy::read(path)).collect::<Result<Vec<_>, _>>()?;
     // An input too many stays unresolved here; the count is checked next.
     let shape = |index: usize| tensors.get(index).map_or_else(Vec::new, |t| t.shape().to_vec());
-    let network =
-        load(&files.path, files.proto, &|input| Ok(shape(input.index)), arguments.threads)?;
+    let resolve = |input: &OpenInput| Ok(shape(input.index));
+    let network = load(&files.path, files.proto, &resolve, arguments.threads)?;
     if network.inputs.len() != tensors.len() {
-        return Err(InferError::Output(format!(
-            "{}: the network has {} inputs and --tensor gives {}; name one file for each, in order",
-            files.path,
-            network.inputs.len(),
-            tensors.len()
-        )));
+        return Err(NetworkError::Card {
+            path: files.path,
+            field: "--tensor".to_owned(),
+            found: format!("{} files", tensors.len()),
+            expected: format!("{}, one for each input in order", network.inputs.len()),
+        }
+        .into());
     }
     let mut session = Session::new(&network)?;
     for (index, (tensor, port)) in tensors.into_iter().zip(&network.inputs).enumerate() {

@@ -88,13 +88,23 @@ fn join_in_place(draft: &mut Draft) {
             start[*axis] += extent;
         }
     }
-    // A step must not read the memory it writes.
+    // A step must not read the memory it writes; a Concat only does for what is not in its place.
     loop {
         let clash = draft.steps.iter().find_map(|step| {
-            let output = step.output.filter(|_| !matches!(step.sketch, Sketch::Concat { .. }))?;
-            let input =
-                *step.inputs.iter().find(|input| root(draft, **input) == root(draft, output))?;
-            Some((input, output))
+            let output = step.output?;
+            let mut start = [0; 4];
+            let input = step.inputs.iter().find(|input| {
+                let spec = &draft.values[**input];
+                let place = start;
+                let mut in_place = false;
+                if let Sketch::Concat { axis } = step.sketch {
+                    start[axis] += spec.dims[axis];
+                    let part = spec.part.as_ref();
+                    in_place = part.is_some_and(|part| part.whole == output && part.start == place);
+                }
+                !in_place && root(draft, **input) == root(draft, output)
+            })?;
+            Some((*input, output))
         });
         let Some((input, output)) = clash else { return };
         let apart =

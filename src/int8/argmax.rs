@@ -166,6 +166,7 @@ impl ResizedArgMax {
             #[inline(always)]
             |row, weights, stretched| {
                 let out = &mut out[(row - first_row) * width..][..width];
+                let defined = self.resize.defined(input, row);
                 best.fill(i16::from(i8::MIN).to_ne_bytes());
                 // The number of a channel within its step fits 16 bits.
                 for start in (0..channels).step_by(STEP) {
@@ -174,7 +175,7 @@ impl ResizedArgMax {
                         let channel = self.argmax.in_order(index, channels);
                         let at = channel * width;
                         let planes = stretched.map(|row| &row[at..at + width]);
-                        let again = |x| self.resize.defined(input, row, x, channel);
+                        let again = |x| defined.value(x, channel);
                         let number = (index - start) as u16;
                         challenge(best, nth, number, planes, weights, finish, again);
                     }
@@ -246,11 +247,11 @@ fn challenge_block<L: Lane>(
     if any != 0 {
         for_each_doubt(&doubts, |at| values[at] = again(at).into());
     }
-    for ((best, nth), value) in best.iter_mut().zip(nth).zip(values) {
+    for ((best, nth), value) in best.iter_mut().zip(nth).zip(&values) {
         let before = i16::from_ne_bytes(*best);
         // Masks, since a store under a condition does not vectorize.
-        let wins = u16::from(value > before).wrapping_neg();
-        *best = value.max(before).to_ne_bytes();
+        let wins = u16::from(*value > before).wrapping_neg();
+        *best = (*value).max(before).to_ne_bytes();
         *nth = ((u16::from_ne_bytes(*nth) & !wins) | (number & wins)).to_ne_bytes();
     }
 }

@@ -77,7 +77,6 @@ impl Direct {
             && (self.geometry.pad_top, self.geometry.pad_left) == (0, 0)
             && in_width == out_width
             && self.geometry.out_height <= self.geometry.in_height
-            && self.columns.shift.is_none()
     }
 
     /// Pixels of a pointwise convolution that are packed at once: about half of the first cache.
@@ -99,6 +98,7 @@ impl Direct {
     /// Channel sums of the panel rows, window sums of an output row.
     fn sums(&self) -> [usize; 2] {
         match self.columns.shift {
+            Some(_) if self.pointwise() => [self.chunk(), 0],
             Some(_) => [self.geometry.kernel[0] * self.span.pixels, self.geometry.out_width],
             None => [0, 0],
         }
@@ -120,11 +120,11 @@ impl Direct {
             return;
         }
         let (panel, rest) = split(scratch, self.panel_bytes());
-        if self.pointwise() {
-            return self.run_pointwise(input, rows, out, panel);
-        }
         let [channel_sums, window_sums] = self.sums();
         let (channel_sums, rest) = split(rest, channel_sums);
+        if self.pointwise() {
+            return self.run_pointwise(input, rows, out, panel, channel_sums);
+        }
         let (window_sums, _) = split(rest, window_sums);
         let Geometry { kernel: [kernel_y, _], stride, dilation, pad_top, .. } = self.geometry;
         let slot_bytes = self.span.pixels * in_channels * self.packer.size();
@@ -143,7 +143,7 @@ impl Direct {
                 self.packer.row(input, row, self.span, slot_panel);
                 if self.columns.shift.is_some() {
                     let sums = &mut channel_sums[slot * self.span.pixels..][..self.span.pixels];
-                    self.packer.channel_sums(input, row, self.span, sums);
+                    self.packer.channel_sums(slot_panel, in_channels, sums);
                 }
             }
             next = first + (kernel_y - 1) * dilation[0] + 1;
@@ -176,15 +176,24 @@ impl Direct {
         }
     }
 
-    fn run_pointwise(&self, input: &Picture, rows: Range<usize>, mut out: Out, panel: &mut [u8]) {
+    fn run_pointwise(
+        &self,
+        input: &Picture,
+        rows: Range<usize>,
+        mut out: Out,
+        panel: &mut [u8],
+        sums: &mut [i32],
+    ) {
         let width = self.geometry.out_width;
         let pixel = input.channels * self.packer.size();
         // Rows without gaps are one long row.
         let joined = input.row_pitch == width * input.pixel_pitch && out.contiguous(width);
         let (lines, pixels) = if joined { (1, rows.len() * width) } else { (rows.len(), width) };
         // Signed bytes in whole groups are a panel already.
-        let as_it_is =
-            self.packer.kernels.format().element == Element::Signed && self.run == input.channels;
+        let shifted = self.columns.shift.is_some();
+        let as_it_is = !shifted
+            && self.packer.kernels.format().element == Element::Signed
+            && self.run == input.channels;
         for line in 0..lines {
             let data = &input.data[(rows.start + line) * input.row_pitch..];
             for from in (0..pixels).step_by(self.chunk()) {
@@ -196,6 +205,10 @@ impl Direct {
                     let span = Span { left: 0, pixels: count };
                     let chunk = Picture { data, height: 1, width: count, ..*input };
                     self.packer.row(&chunk, 0, span, &mut panel[..count * pixel]);
+                    if shifted {
+                        let panel = &panel[..count * pixel];
+                        self.packer.channel_sums(panel, input.channels, sums);
+                    }
                     (&*panel, pixel)
                 };
                 let row = Row {
@@ -204,7 +217,7 @@ impl Direct {
                     runs: &self.runs,
                     run: self.run,
                     pixels: count,
-                    window_sums: None,
+                    window_sums: shifted.then_some(&*sums),
                 };
                 self.packer.kernels.dense(&row, &self.columns, &mut out.store(line, from));
             }

@@ -140,15 +140,24 @@ impl Packer {
         }
     }
 
-    /// The sum of x - zero point over the channels of each pixel of the span.
-    pub fn channel_sums(&self, input: &Picture, y: isize, span: Span, sums: &mut [i32]) {
-        sums.fill(0);
-        let Some(y) = usize::try_from(y).ok().filter(|y| *y < input.height) else { return };
-        let (from, pixels) = span.inside(input.width);
-        for (x, sum) in sums[from.pad..][..pixels].iter_mut().enumerate() {
-            let at = y * input.row_pitch + (from.x + x) * input.pixel_pitch;
-            let total: i32 = input.data[at..][..input.channels].iter().map(|x| i32::from(*x)).sum();
-            *sum = total - self.zero_point * input.channels as i32;
+    /// The sum of x - zero point over the channels of each pixel of a panel of bytes.
+    pub fn channel_sums(&self, panel: &[u8], channels: usize, sums: &mut [i32]) {
+        let pixels = || panel.chunks_exact(channels).zip(sums);
+        let zero = self.zero_point * channels as i32;
+        match self.kernels.format().element {
+            Element::Difference => {}
+            Element::Unsigned => self.kernels.vectorize(|| {
+                for (pixel, sum) in pixels() {
+                    let total: u32 = pixel.iter().map(|x| u32::from(*x)).sum();
+                    *sum = total as i32 - zero - 128 * channels as i32;
+                }
+            }),
+            Element::Signed => self.kernels.vectorize(|| {
+                for (pixel, sum) in pixels() {
+                    let total: i32 = pixel.iter().map(|x| i32::from(*x as i8)).sum();
+                    *sum = total - zero;
+                }
+            }),
         }
     }
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 /// Steps in their order, and the memory they need.
 #[derive(Clone, Debug)]
 pub struct Program {
+    pub kernels: Kernels,
     pub steps: Vec<Step>,
     /// Constants and where they lie.
     constants: Vec<(usize, Vec<i8>)>,
@@ -74,7 +75,7 @@ impl Program {
         }
         let scratch_bytes = steps.iter().map(Step::scratch_bytes).max().unwrap_or(0);
         let sums = steps.iter().map(Step::sums).max().unwrap_or(0);
-        Program { steps, constants, arena_bytes, scratch_bytes, sums }
+        Program { kernels, steps, constants, arena_bytes, scratch_bytes, sums }
     }
 
     pub fn weight_bytes(&self) -> usize {

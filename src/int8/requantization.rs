@@ -11,6 +11,8 @@
 pub struct Requantize {
     /// input scale * weight scale / output scale, one a column.
     pub multiplier: Vec<f32>,
+    /// What single precision leaves of the multiplier.
+    pub remainder: Vec<f32>,
     /// What the integer bias could not say, in output quanta, one a column.
     pub addend: Vec<f32>,
     pub zero_point: i32,
@@ -22,7 +24,10 @@ pub struct Requantize {
 impl Requantize {
     #[inline(always)]
     pub fn apply(&self, sum: i32, column: usize) -> i8 {
-        let real = (sum as f32).mul_add(self.multiplier[column], self.addend[column]);
+        let real = (sum as f32).mul_add(
+            self.multiplier[column],
+            (sum as f32).mul_add(self.remainder[column], self.addend[column]),
+        );
         let y = round_half_even(real).saturating_add(self.zero_point);
         y.clamp(self.low.into(), self.high.into()) as i8
     }

@@ -15,7 +15,8 @@ use std::ops::Range;
 /// A convolution whose sums become reals outside.
 #[derive(Clone, Debug)]
 pub struct RealConvolution {
-    convolution: DenseConvolution,
+    /// One a group.
+    groups: Vec<DenseConvolution>,
     requantize: Requantize,
     height: usize,
     /// Width and columns of a row of sums.
@@ -72,14 +73,20 @@ impl Step {
             }
             Sketch::RealConvolution { convolution, tensor, strides, batch, low, high } => {
                 let macs = macs(&convolution);
-                let real = RealConvolution {
-                    convolution: DenseConvolution::sums(
+                let groups = convolution.groups;
+                let per_group = convolution.columns / groups;
+                let size = convolution.weights.len() / groups;
+                let group = |index: usize| {
+                    DenseConvolution::sums(
                         kernels,
                         convolution.geometry,
-                        &convolution.weights,
-                        &convolution.bias,
+                        &convolution.weights[index * size..][..size],
+                        &convolution.bias[index * per_group..][..per_group],
                         convolution.input_zero_point,
-                    ),
+                    )
+                };
+                let real = RealConvolution {
+                    groups: (0..groups).map(group).collect(),
                     height: convolution.geometry.out_height,
                     row: (convolution.geometry.out_width, convolution.columns),
                     requantize: convolution.requantize,
@@ -110,7 +117,9 @@ impl Step {
             Operation::Store { stored: Stored::Reals(_), .. } => "dequantize",
             Operation::Store { .. } => "store",
             Operation::Convolution(groups) => groups.first().map_or("", |group| group.algorithm()),
-            Operation::RealConvolution(real) => real.convolution.algorithm(),
+            Operation::RealConvolution(real) => {
+                real.groups.first().map_or("", |group| group.algorithm())
+            }
             Operation::Depthwise(depthwise) => depthwise.algorithm(),
             Operation::Transposed(_) => "transposed",
             Operation::Sketch(sketch) => match sketch {
@@ -133,7 +142,9 @@ impl Step {
     pub fn weight_bytes(&self) -> usize {
         match &self.operation {
             Operation::Convolution(groups) => groups.iter().map(|group| group.weight_bytes()).sum(),
-            Operation::RealConvolution(real) => real.convolution.weight_bytes(),
+            Operation::RealConvolution(real) => {
+                real.groups.iter().map(|group| group.weight_bytes()).sum()
+            }
             Operation::Depthwise(depthwise) => depthwise.weight_bytes(),
             Operation::Transposed(groups) => groups.iter().map(|group| group.weight_bytes()).sum(),
             _ => 0,
@@ -147,7 +158,9 @@ impl Step {
             Operation::Convolution(groups) => {
                 groups.iter().map(|group| group.scratch_bytes()).max().unwrap_or(0)
             }
-            Operation::RealConvolution(real) => real.convolution.scratch_bytes(),
+            Operation::RealConvolution(real) => {
+                real.groups.iter().map(|group| group.scratch_bytes()).max().unwrap_or(0)
+            }
             Operation::Depthwise(depthwise) => depthwise.scratch_bytes(),
             Operation::Transposed(groups) => {
                 groups.iter().map(|group| group.scratch_bytes()).max().unwrap_or(0)
@@ -378,7 +391,12 @@ impl RealConvolution {
         let Requantize { multiplier, addend, .. } = &self.requantize;
         for y in 0..self.height {
             let sums = &mut sums[..width * columns];
-            self.convolution.run_sums(input, y..y + 1, sums, width * columns, columns, scratch);
+            let per_group = columns / self.groups.len();
+            for (index, group) in self.groups.iter().enumerate() {
+                let input = input.group(index, self.groups.len());
+                let sums = &mut sums[index * per_group..];
+                group.run_sums(&input, y..y + 1, sums, width * columns, columns, scratch);
+            }
             for (x, sums) in sums.chunks(columns).enumerate() {
                 let start = n * self.batch + y * row + x * pixel;
                 for (c, sum) in sums.iter().enumerate() {
@@ -398,6 +416,7 @@ fn macs(convolution: &draft::Convolution) -> u64 {
 fn part(requantize: &Requantize, columns: Range<usize>) -> Requantize {
     Requantize {
         multiplier: requantize.multiplier[columns.clone()].to_vec(),
+        remainder: requantize.remainder[columns.clone()].to_vec(),
         addend: requantize.addend[columns].to_vec(),
         ..*requantize
     }

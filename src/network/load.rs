@@ -2,9 +2,10 @@
 
 use super::lower::wire::{Way, Ways, wire};
 use super::lower::{self, Fact, Facts, Lowered, lower};
-use super::ops::region::Threads;
+use super::ops::region::{Region, Threads};
 use super::{NetworkError, contain, ops, proto, qdq};
 use crate::int8::kernels::Kernels;
+use crate::int8::program::Program;
 use std::collections::HashSet;
 use std::sync::Arc;
 use tract_onnx::pb::{
@@ -56,6 +57,14 @@ pub struct Network {
     pub plan: Arc<TypedSimplePlan>,
     /// How each node of the file runs, in the normal form's order.
     pub ways: Vec<Way>,
+}
+
+impl Network {
+    /// The parts that run in integers.
+    pub fn programs(&self) -> impl Iterator<Item = &Program> {
+        let nodes = self.plan.model().nodes().iter();
+        nodes.filter_map(|node| node.op_as::<Region>().map(|region| &*region.program))
+    }
 }
 
 /// Chooses the dimensions that an input leaves open.

@@ -9,7 +9,7 @@ pub mod inspect;
 pub mod load;
 pub mod lower;
 pub mod model;
-mod ops;
+pub mod ops;
 pub mod plan;
 pub mod proto;
 mod qdq;

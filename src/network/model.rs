@@ -383,8 +383,8 @@ fn classes(path: &str, card: &Card, output: &OutputSpec) -> Result<Vec<Class>, N
 }
 
 impl Model {
-    /// How the network computes: `int8` once integer operators do, else `float`.
+    /// What computes the network: a set of integer kernels, or tract in float.
     pub fn kernels(&self) -> &'static str {
-        "float (tract)"
+        self.network.programs().next().map_or("float", |program| program.kernels.name())
     }
 }

@@ -1,6 +1,7 @@
 //! Runs a loaded network, frame after frame.
 
 use super::load::Network;
+use super::ops::region::RegionState;
 use super::{NetworkError, contain};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,11 +15,13 @@ pub struct Session {
     inputs: Vec<Arc<Tensor>>,
 }
 
-/// The time one operator of the plan took.
+/// The time one operator of the plan took, or one step of an integer region.
 #[derive(Clone, Copy, Debug)]
 pub struct OperatorTime {
     /// The node in `Network::plan`.
     pub node: usize,
+    /// The step of the region's program; None for the node beside its steps.
+    pub step: Option<usize>,
     pub time: Duration,
 }
 
@@ -58,10 +61,17 @@ impl Session {
         let inputs = self.values();
         let state = &mut self.state;
         contain(|| {
-            state.run_plan_with_eval(inputs, |context, op_state, node, inputs| {
+            state.run_plan_with_eval(inputs, |context, mut op_state, node, inputs| {
                 let start = Instant::now();
-                let result = tract_core::plan::eval(context, op_state, node, inputs);
-                times.push(OperatorTime { node: node.id, time: start.elapsed() });
+                let result = tract_core::plan::eval(context, op_state.as_deref_mut(), node, inputs);
+                let mut rest = start.elapsed();
+                let region = op_state.as_deref().and_then(|state| state.downcast_ref());
+                let steps = region.iter().flat_map(|region: &&RegionState| &region.state.times);
+                for (step, time) in steps.enumerate() {
+                    rest = rest.saturating_sub(*time);
+                    times.push(OperatorTime { node: node.id, step: Some(step), time: *time });
+                }
+                times.push(OperatorTime { node: node.id, step: None, time: rest });
                 result
             })
         })

@@ -106,3 +106,67 @@ fn every_output_gets_its_file() {
     let second = segcam::npy::read(&place.path("o.1.npy")).unwrap();
     assert_eq!(second, picture(&[1.0, -2.0], &[1, 2]));
 }
+
+#[test]
+fn each_input_takes_a_file_of_its_own() {
+    let place = Place::new();
+    let graph = Graph::new(13)
+        .input("a", DataType::Float, &[1, 2])
+        .input("more", DataType::Bool, &[1, 2])
+        .input("b", DataType::Float, &[1, 2])
+        .output("y", DataType::Float)
+        .node("Where", &["more", "a", "b"], &["y"], vec![]);
+    let model = place.write("m.onnx", &graph.bytes());
+    let file = |name: &str, tensor: Tensor| {
+        place.write(name, &segcam::npy::to_bytes(&tensor.into_shape(&[1, 2]).unwrap()).unwrap())
+    };
+    let a = file("a.npy", tensor1(&[1.0f32, 2.0]));
+    let more = file("more.npy", tensor1(&[true, false]));
+    let b = file("b.npy", tensor1(&[3.0f32, 4.0]));
+    let out = place.text("o.npy");
+    let mut line = vec!["infer", &model, "-o", &out, "--tensor", &a, "--tensor", &more];
+    let short = call(&line);
+    assert!(short.err.contains("--tensor: found 2 files, expected 3"), "{}", short.err);
+    line.extend(["--tensor", &b]);
+    call(&line).success();
+    assert_eq!(segcam::npy::read(&place.path("o.npy")).unwrap(), picture(&[1.0, 4.0], &[1, 2]));
+}
+
+#[test]
+fn pads_cut_and_wrap() {
+    let padded = |mode, pads: &[i64]| {
+        let graph =
+            Graph::new(9).input("x", DataType::Float, &[1, 4]).output("y", DataType::Float).node(
+                "Pad",
+                &["x"],
+                &["y"],
+                vec![Attribute::Text("mode", mode), Attribute::Ints("pads", pads.to_vec())],
+            );
+        run(graph, picture(&[1.0, 2.0, 3.0, 4.0], &[1, 4]))
+    };
+    assert_eq!(padded("constant", &[0, 1, 0, -2]), [0.0, 1.0, 2.0]);
+    assert_eq!(padded("reflect", &[0, -1, 0, 2]), [2.0, 3.0, 4.0, 3.0, 2.0]);
+    assert_eq!(padded("wrap", &[0, 1, 0, 2]), [4.0, 1.0, 2.0, 3.0, 4.0, 1.0, 2.0]);
+}
+
+#[test]
+fn transposed_convolutions_reach_the_size_that_is_asked_for() {
+    // One value, spread by a kernel of two over strides of three.
+    let spread = |attributes: Vec<Attribute>| {
+        let mut all = vec![Attribute::Ints("strides", vec![3])];
+        all.extend(attributes);
+        let graph = Graph::new(11)
+            .input("x", DataType::Float, &[1, 1, 2])
+            .output("y", DataType::Float)
+            .floats("w", &[1, 1, 2], &[10.0, 1.0])
+            .floats("b", &[1], &[0.5])
+            .node("ConvTranspose", &["x", "w", "b"], &["y"], all);
+        run(graph, picture(&[1.0, 2.0], &[1, 1, 2]))
+    };
+    let whole = [10.5, 1.5, 0.5, 20.5, 2.5];
+    assert_eq!(spread(vec![]), whole);
+    assert_eq!(spread(vec![Attribute::Text("auto_pad", "SAME_UPPER")]), whole);
+    assert_eq!(spread(vec![Attribute::Ints("output_shape", vec![4])]), whole[1..]);
+    let longer = spread(vec![Attribute::Ints("output_shape", vec![6])]);
+    assert_eq!((&longer[..5], longer[5]), (&whole[..], 0.5));
+}

@@ -31,14 +31,18 @@ import onnx
 
 import graphs
 import kinds
+import moves
 import qoperator
+import unaries
 from net import BOUNDS, Invalid, Net, evaluate
-from program import Refused, Segcam
+from program import Crashed, Refused, Segcam
 
 TIE = 1e-3
 FLOAT = 1e-4
 REDRAWS = 60
-KINDS = {**kinds.KINDS, **graphs.KINDS, **qoperator.KINDS}
+KINDS = {}
+for part in (kinds, moves, unaries, graphs, qoperator):
+    KINDS.update(part.KINDS)
 
 
 @dataclasses.dataclass
@@ -153,9 +157,9 @@ def run(segcam, kind, seed, index, required, keep):
         found = segcam.infer(case.model, list(case.feeds.values()))
         inside = floats_inside(segcam.inspect(case.model))
     except Refused as refusal:
-        if kind in qoperator.KINDS:
-            return Result(kind, refused=True)
         result = Result(kind, f"{case.label}: refused: {refusal}", refused=True)
+    except Crashed as crash:
+        result = Result(kind, f"{case.label}: crashed: {crash}")
     else:
         wrong, accepted, worst = judge(case, found)
         if wrong is None and inside and required:

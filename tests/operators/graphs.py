@@ -3,6 +3,7 @@
 import numpy
 
 import kinds
+import unaries
 
 
 def start(net, channels=None, size=None):
@@ -85,8 +86,8 @@ def joined(net, *values):
 
 def unary(net, x):
     net.opset = max(net.opset, 14)
-    kind = net.pick(*kinds.ISSUE_UNARIES)
-    return net.quantize(net.node(kind, net.dequantize(x), **kinds.UNARIES[kind](net)))
+    kind = net.pick(*unaries.ISSUE_UNARIES)
+    return net.quantize(net.node(kind, net.dequantize(x), **unaries.UNARIES[kind](net)))
 
 
 def padded(net, x):
@@ -159,6 +160,16 @@ def pyramid(net):
     pooled = conv(net, pooled, kernel=1, count=2)
     branches.append(resized(net, pooled, 4.0))
     net.output(conv(net, joined(net, *branches), kernel=1, count=3))
+
+
+def dense(net):
+    """Each layer sees all before it; the first value stands in several concatenations."""
+    x = start(net, size=4)
+    y = conv(net, x)
+    y = joined(net, *net.pick([x, y], [y, x]))
+    parts = net.pick([y, x], [x, y], [y, y], [x, y, x])
+    y = joined(net, *parts)
+    net.output(conv(net, y) if net.chance(0.5) else y)
 
 
 def shared(net):
@@ -244,6 +255,7 @@ KINDS = {
     "Residual": residual,
     "U-Net": u_net,
     "Pyramid": pyramid,
+    "Dense block": dense,
     "Shared value": shared,
     "Channels last": channels_last,
     "Classifier": classifier,

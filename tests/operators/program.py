@@ -17,17 +17,24 @@ class Refused(Exception):
     """segcam ended with an error; the text is what it said."""
 
 
+class Crashed(Exception):
+    """segcam panicked, died of a signal or never ended."""
+
+
 class Segcam:
     def __init__(self, program=None):
         target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
         self.program = program or str(target / "release" / "segcam")
 
     def _call(self, *arguments):
-        ended = subprocess.run(
-            [self.program, *map(str, arguments)], capture_output=True, text=True, timeout=TIMEOUT
-        )
+        command = [self.program, *map(str, arguments)]
+        try:
+            ended = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)
+        except subprocess.TimeoutExpired as error:
+            raise Crashed(f"no end after {TIMEOUT} s") from error
         if ended.returncode < 0 or "panicked" in ended.stderr:
-            raise RuntimeError(f"segcam crashed ({ended.returncode}): {ended.stderr.strip()}")
+            said = " ".join(ended.stderr.split())
+            raise Crashed(f"code {ended.returncode}: {said[:200]}")
         if ended.returncode != 0:
             raise Refused(ended.stderr.strip().splitlines()[-1] if ended.stderr else "no message")
         return ended.stdout

@@ -4,6 +4,7 @@ in its QOperator form, which segcam gets. What has no QDQ form (ConvInteger ...)
 import numpy
 
 import kinds
+import unaries
 from net import Net, evaluate
 
 MICROSOFT = "com.microsoft"
@@ -108,7 +109,7 @@ def concat(net):
 def unary(operator, **fixed):
     def build(net):
         x = net.input(kinds.picture(net))
-        attributes = kinds.UNARIES[operator](net)
+        attributes = unaries.UNARIES[operator](net)
         y = plain(net, net.node(operator, net.dequantize(x), **attributes))
         return form(net, f"QLinear{operator}", *parameters(x), *scale_and_zero(y), **attributes)
 

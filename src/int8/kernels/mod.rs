@@ -2,10 +2,14 @@
 //! them answer, bit for bit.
 //!
 //! A dense convolution reaches them row by row. Its driver copies the input rows that one
-//! output row needs into a *panel*, padding included, as the set's [`Element`]s, channels padded
-//! to the set's group. What one output pixel sees of the panel are a few *runs* of contiguous
-//! elements (one a kernel row; one a tap when dilated), so every dense convolution, whatever its
-//! kernel, stride or dilation, is the same product: panel runs times packed columns.
+//! output row needs into a *panel*, padding included, as the set's [`Element`]s, pixel by pixel.
+//! What one output pixel sees of the panel are a few *runs* of contiguous elements (one a kernel
+//! row; one a tap when dilated), filled to the set's group with whatever lies behind them, which
+//! meets weights of zero. So every dense convolution, whatever its kernel, stride or dilation, is
+//! the same product: panel runs times packed columns.
+//!
+//! Winograd's algorithm reaches them as two transforms around [`Products`]; a set that has none
+//! of its own never gets it.
 
 #[cfg(target_arch = "aarch64")]
 mod arm;
@@ -81,7 +85,8 @@ pub enum Element {
 #[derive(Clone, Copy, Debug)]
 pub struct Format {
     pub element: Element,
-    /// Neighbouring elements of a run that one lane multiplies at once; runs are multiples of it.
+    /// Neighbouring elements of a run that one lane multiplies at once; runs are multiples of it,
+    /// and start anywhere.
     pub group: usize,
     /// Columns (output channels) that are computed side by side.
     pub block: usize,
@@ -328,8 +333,8 @@ impl Kernels {
 }
 
 impl Columns {
-    /// Panics unless every load and store of `dense` stays inside its slices; whoever uses raw
-    /// pointers asks this first.
+    /// Panics unless every load and store of `dense` stays inside its slices. Every set asks this
+    /// first, so that raw pointers are safe behind it.
     fn check(&self, row: &Row, store: &Store, format: Format) {
         let size = if format.element == Element::Difference { 2 } else { 1 };
         let blocks = self.count.div_ceil(format.block);

@@ -17,6 +17,7 @@ pub const PRODUCTS_FORMAT: ProductsFormat = ProductsFormat {
 };
 
 pub fn dense(row: &Row, columns: &Columns, store: &mut Store) {
+    columns.check(row, store, FORMAT);
     let Weights::Words(weights) = &columns.weights else { return };
     for pixel in 0..row.pixels {
         let window = pixel * row.pixel_stride;
@@ -46,6 +47,7 @@ pub fn dense(row: &Row, columns: &Columns, store: &mut Store) {
 }
 
 pub fn depthwise(row: &DepthwiseRow, requantize: &Requantize, out: &mut [i8], pixel_pitch: usize) {
+    row.check(requantize, out, pixel_pitch);
     for pixel in 0..row.pixels {
         for channel in 0..row.channels {
             let mut sum = row.bias[channel];
@@ -60,6 +62,7 @@ pub fn depthwise(row: &DepthwiseRow, requantize: &Requantize, out: &mut [i8], pi
 }
 
 pub fn products(products: &Products, out: &mut [i32]) {
+    products.check(out, PRODUCTS_FORMAT);
     let Products { positions, panel, tiles, depth, weights, columns } = *products;
     for row in 0..positions * tiles {
         let weights = &weights[row / tiles * depth * columns..];

@@ -94,19 +94,13 @@ pub struct Bytes<'a, V: Lanes, const C: usize> {
     pub column: usize,
     pub valid: [usize; C],
     pub places: [Place; C],
-    pub shift: Option<([V; C], *const i32)>,
 }
 
 impl<V: Lanes, const C: usize> Finish<V, C> for Bytes<'_, V, C> {
     #[inline(always)]
-    unsafe fn pixel(&self, pixel: usize, mut sums: [V; C]) {
+    unsafe fn pixel(&self, pixel: usize, sums: [V; C]) {
         // SAFETY: segments, columns and pixels were checked.
         unsafe {
-            if let Some((shift, window_sums)) = self.shift {
-                for (sum, shift) in sums.iter_mut().zip(shift) {
-                    *sum = sum.shifted(shift, *window_sums.add(pixel));
-                }
-            }
             let out = self.out.add(pixel * self.pixel_pitch);
             for (c, sums) in sums.into_iter().enumerate() {
                 let bytes = sums.bytes(self.scale[c], self.requantize);
@@ -153,23 +147,17 @@ impl<V: Lanes, const C: usize> Bytes<'_, V, C> {
 }
 
 /// Sums as they are.
-pub struct Sums<V, const C: usize> {
+pub struct Sums<const C: usize> {
     pub out: *mut i32,
     pub pixel_pitch: usize,
     pub valid: [usize; C],
-    pub shift: Option<([V; C], *const i32)>,
 }
 
-impl<V: Lanes, const C: usize> Finish<V, C> for Sums<V, C> {
+impl<V: Lanes, const C: usize> Finish<V, C> for Sums<C> {
     #[inline(always)]
-    unsafe fn pixel(&self, pixel: usize, mut sums: [V; C]) {
+    unsafe fn pixel(&self, pixel: usize, sums: [V; C]) {
         // SAFETY: columns and pixels were checked.
         unsafe {
-            if let Some((shift, window_sums)) = self.shift {
-                for (sum, shift) in sums.iter_mut().zip(shift) {
-                    *sum = sum.shifted(shift, *window_sums.add(pixel));
-                }
-            }
             let out = self.out.add(pixel * self.pixel_pitch);
             for (c, sums) in sums.into_iter().enumerate() {
                 sums.store_sums(out.add(c * V::COLUMNS), self.valid[c]);

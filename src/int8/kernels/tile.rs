@@ -63,6 +63,9 @@ pub struct Strip<'a> {
     next: usize,
     /// Where the sums start, one a column.
     start: *const i32,
+    /// What the columns' weights were shifted by, one a column, and the window sums, one a pixel;
+    /// null without a shift.
+    shift: [*const i32; 2],
 }
 
 /// What happens to the sums of one pixel.
@@ -127,6 +130,15 @@ unsafe fn tile<V: Lanes, const P: usize, const C: usize>(
             *start = V::load(strip.start.add(c * V::COLUMNS).cast());
         }
         let mut sums = [start; P];
+        let [shift, window_sums] = strip.shift;
+        if !shift.is_null() {
+            for c in 0..C {
+                let shift = V::load(shift.add(c * V::COLUMNS).cast());
+                for (p, sums) in sums.iter_mut().enumerate() {
+                    sums[c] = sums[c].shifted(shift, *window_sums.add(pixel + p));
+                }
+            }
+        }
         // Three bases and three offsets: few registers address many pixels.
         let stride = strip.pixel_stride;
         let first = strip.panel.add(pixel * stride);
@@ -191,14 +203,11 @@ pub unsafe fn dense<V: Lanes, const C: usize>(
             step: block * 4,
             next: block * columns.depth * size,
             start: columns.start.as_ptr().add(column),
+            shift: match columns.shift.as_ref().zip(row.window_sums) {
+                Some((shift, sums)) => [shift.as_ptr().add(column), sums.as_ptr()],
+                None => [std::ptr::null(); 2],
+            },
         };
-        let shift = columns.shift.as_ref().zip(row.window_sums).map(|(shift, sums)| {
-            let mut lanes = [V::splat(0); C];
-            for (c, lanes) in lanes.iter_mut().enumerate() {
-                *lanes = V::load(shift.as_ptr().add(column + c * V::COLUMNS).cast());
-            }
-            (lanes, sums.as_ptr())
-        });
         match store {
             Store::Bytes { requantize, out, pixel_pitch, segments } => {
                 let scale = |c: usize| {
@@ -215,7 +224,7 @@ pub unsafe fn dense<V: Lanes, const C: usize>(
                 }
                 let (out, pixel_pitch) = (out.as_mut_ptr(), *pixel_pitch);
                 let mut plain = [out; C];
-                let mut all_plain = shift.is_none();
+                let mut all_plain = true;
                 for (plain, place) in plain.iter_mut().zip(places) {
                     match place {
                         Place::Together(offset) => *plain = out.add(offset),
@@ -240,14 +249,13 @@ pub unsafe fn dense<V: Lanes, const C: usize>(
                         column,
                         valid,
                         places,
-                        shift,
                     };
                     run(&strip, most, &bytes);
                 }
             }
             Store::Sums { out, pixel_pitch } => {
                 let out = out.as_mut_ptr().add(column);
-                run(&strip, most, &Sums { out, pixel_pitch: *pixel_pitch, valid, shift });
+                run::<V, C>(&strip, most, &Sums { out, pixel_pitch: *pixel_pitch, valid });
             }
         }
     }
@@ -278,10 +286,11 @@ pub unsafe fn products<V: Lanes, const C: usize>(
                 step: columns * 4,
                 next: V::COLUMNS * 4,
                 start: zeroes.as_ptr(),
+                shift: [std::ptr::null(); 2],
             };
             let out = out.as_mut_ptr().add(position * tiles * columns + column);
             let valid = [V::COLUMNS; C];
-            run(&strip, most, &Sums::<V, C> { out, pixel_pitch: columns, valid, shift: None });
+            run::<V, C>(&strip, most, &Sums::<C> { out, pixel_pitch: columns, valid });
         }
     }
 }

@@ -382,7 +382,7 @@ pub fn plain_input(tiles: &InputTiles, out: &mut [i16], position_pitch: usize) {
 /// The output's.
 pub fn plain_output(tiles: &OutputTiles, requantize: &Requantize, out: &mut [i8]) {
     tiles.check(requantize, out);
-    for column in (0..tiles.columns).step_by(4) {
+    for column in (0..tiles.columns).step_by(<[i32; 4] as Longs>::LANES) {
         // SAFETY: checked above.
         unsafe { output::<[i32; 4]>(tiles, column, requantize, out) }
     }

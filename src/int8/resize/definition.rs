@@ -16,7 +16,7 @@ use std::array::from_fn;
 use super::Tap;
 use crate::int8::requantization::{Quantization, Saturate};
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::int8) struct Definition {
     input: Quantization,
     out_scale: f32,
@@ -30,6 +30,7 @@ impl Definition {
     }
 
     /// `corners`: first row's first and second column, then the second row's.
+    #[inline(always)]
     pub fn value(&self, corners: [i8; 4], row: &Tap, column: &Tap) -> i8 {
         let weights = [
             column.weight_first * row.weight_first,
@@ -40,6 +41,26 @@ impl Definition {
         let real = |x: i8| (i32::from(x) - self.input.zero_point) as f32 * self.input.scale;
         let [a, b, c, d] = from_fn(|at| weights[at] * real(corners[at]));
         self.saturate.apply((a + b + c + d) / self.out_scale)
+    }
+}
+
+/// The source rows of an output row.
+pub(in crate::int8) struct DefinedRow<'a> {
+    pub near: &'a [i8],
+    pub far: &'a [i8],
+    pub pitch: usize,
+    pub tap: Tap,
+    pub columns: &'a [Tap],
+    pub is: Definition,
+}
+
+impl DefinedRow<'_> {
+    #[inline(always)]
+    pub fn value(&self, column: usize, channel: usize) -> i8 {
+        let column = &self.columns[column];
+        let [a, b] = [column.first, column.second].map(|x| x as usize * self.pitch + channel);
+        let corners = [self.near[a], self.near[b], self.far[a], self.far[b]];
+        self.is.value(corners, &self.tap, column)
     }
 }
 

@@ -106,9 +106,9 @@ fn resized_values_are_those_of_the_float_operators_bit_for_bit() {
     assert!(kinds.iter().all(|count| *count > 40), "{kinds:?}");
 }
 
-/// All that sums of sixteenths of two neighbours can be: only ties need the definition.
+/// All that sums of sixteenths of two neighbours can be.
 #[test]
-fn only_ties_are_in_doubt() {
+fn away_from_ties_the_float_operators_round_the_exact_sum() {
     let columns: Vec<Tap> = (0..=16)
         .map(|n| n as f32 / 16.0)
         .map(|far| Tap { first: 0, second: 1, weight_first: 1.0 - far, weight_second: far })

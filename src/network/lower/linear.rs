@@ -493,7 +493,8 @@ fn finish(
         }
         None => (1.0, 0, i8::MIN, i8::MAX),
     };
-    let (mut multiplier, mut addend, mut bias) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut multiplier, mut remainder) = (Vec::new(), Vec::new());
+    let (mut addend, mut bias) = (Vec::new(), Vec::new());
     for (column, weights) in columns.iter().zip(weights.chunks(depth.max(1))) {
         let sum: i64 = weights.iter().map(|weight| 255 * i64::from(weight.unsigned_abs())).sum();
         let largest = sum + i64::from(column.bias.unsigned_abs());
@@ -506,8 +507,9 @@ fn finish(
             return Err(format!("its sums reach {farthest:.0} quanta of the output"));
         }
         multiplier.push(factor as f32);
+        remainder.push((factor - f64::from(factor as f32)) as f32);
         addend.push((column.rest / scale) as f32);
         bias.push(column.bias);
     }
-    Ok((bias, Requantize { multiplier, addend, zero_point, low, high }))
+    Ok((bias, Requantize { multiplier, remainder, addend, zero_point, low, high }))
 }

@@ -107,7 +107,7 @@ impl ConvTranspose {
             .with_context(|| format!("axis {axis}: the output is too large"))?;
         let wanted = match given {
             Some(shape) => Some(*shape.get(axis).context("output_shape is too short")?),
-            None => self.same.then_some(input * stride),
+            None => self.same.then(|| input.saturating_mul(stride)),
         };
         let (before, after, missing) = match wanted {
             None => {

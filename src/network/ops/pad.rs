@@ -164,7 +164,10 @@ impl Expansion for Written {
         let mut lengths: TVec<usize> = tvec!();
         for (axis, (before, after)) in pads.iter().enumerate() {
             let length = fact.shape[axis].to_i64()?;
-            let (start, end) = ((-before).max(0), length - (-after).max(0));
+            let (start, end) = (
+                before.saturating_neg().max(0),
+                length.saturating_sub(after.saturating_neg().max(0)),
+            );
             ensure!(
                 start <= end,
                 "axis {axis}: pads {before} and {after} leave nothing of {length}"
