@@ -189,7 +189,8 @@ pub fn run(
     }
     let [min_ms, median_ms, p99_ms] = network.quantiles();
     let operators = operator_rows(&model, &operators, median_ms);
-    let sum = |bytes: fn(&Program) -> usize| model.network.programs().map(bytes).sum::<usize>() as u64;
+    let sum =
+        |bytes: fn(&Program) -> usize| model.network.programs().map(bytes).sum::<usize>() as u64;
     let stages = vec![
         prepare.row("prepare", segment_allocations),
         network.row("network", executor.count_total),

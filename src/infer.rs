@@ -6,7 +6,7 @@ use crate::decode::{LabelMap, shares};
 use crate::files::{self, WriteError};
 use crate::frame::Frame;
 use crate::network::NetworkError;
-use crate::network::load::{OpenInput, describe, load};
+use crate::network::load::{Options, describe, load};
 use crate::network::model::{Model, ModelArguments, read};
 use crate::network::plan::Session;
 use crate::npy::{self, NpyError};
@@ -171,19 +171,23 @@ pub fn tensors(
     let tensors = inputs.iter().map(|path| npy::read(path)).collect::<Result<Vec<_>, _>>()?;
     // An input too many stays unresolved here; the count is checked next.
     let shape = |index: usize| tensors.get(index).map_or_else(Vec::new, |t| t.shape().to_vec());
-    let resolve = |input: &OpenInput| Ok(shape(input.index));
-    let network = load(&files.path, files.proto, &resolve, arguments.threads)?;
-    if network.inputs.len() != tensors.len() {
+    let options = Options {
+        resolve: &|input| Ok(shape(input.index)),
+        threads: arguments.threads,
+        compared: &|_| None,
+    };
+    let network = load(&files.path, files.proto, &options)?;
+    if network.ports.inputs.len() != tensors.len() {
         return Err(NetworkError::Card {
             path: files.path,
             field: "--tensor".to_owned(),
             found: format!("{} files", tensors.len()),
-            expected: format!("{}, one for each input in order", network.inputs.len()),
+            expected: format!("{}, one for each input in order", network.ports.inputs.len()),
         }
         .into());
     }
     let mut session = Session::new(&network)?;
-    for (index, (tensor, port)) in tensors.into_iter().zip(&network.inputs).enumerate() {
+    for (index, (tensor, port)) in tensors.into_iter().zip(&network.ports.inputs).enumerate() {
         if (port.element, &port.shape[..]) != (tensor.datum_type(), tensor.shape()) {
             let found = describe(tensor.datum_type(), tensor.shape());
             return Err(NetworkError::Input {
@@ -198,7 +202,7 @@ pub fn tensors(
     }
     let outputs = session.run()?;
     let mut written = Vec::new();
-    for (index, (value, port)) in outputs.iter().zip(&network.outputs).enumerate() {
+    for (index, (value, port)) in outputs.iter().zip(&network.ports.outputs).enumerate() {
         let file = match index {
             0 => output.to_owned(),
             _ => output.with_extension(format!("{index}.npy")),

@@ -133,7 +133,9 @@ fn execute(command: Command, log: &HeldLog) -> Result<(), Failure> {
         Command::Run(arguments) => run::run(&arguments, log),
         Command::Infer(arguments) => infer(arguments),
         Command::Eval(arguments) => {
-            let model = model::open(&arguments.card.of(&arguments.model))?;
+            // Cross entropy needs the scores as they are.
+            let named = arguments.card.of(&arguments.model);
+            let model = model::open(&model::ModelArguments { labels: false, ..named })?;
             let report = evaluate::folder(Arc::new(model), &arguments.folder)
                 .map_err(|error| Failure::Running(error.to_string()))?;
             print(&report, arguments.json)

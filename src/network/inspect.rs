@@ -1,7 +1,7 @@
 //! Tells about a network: inputs, outputs, and each operator with its shape, its multiply-
 //! accumulates and how it runs.
 
-use super::load::{self, Network, Resolve, describe};
+use super::load::{self, Network, Options, Resolve, describe};
 use super::{NetworkError, proto};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
@@ -40,7 +40,8 @@ pub struct Report {
 /// Reports on a model, whether it runs or not.
 pub fn inspect(path: &str, model: &ModelProto, resolve: &Resolve) -> Report {
     let typed = load::type_graph(path, model.clone(), resolve);
-    let network = load::load(path, model.clone(), resolve, 1);
+    let network =
+        load::load(path, model.clone(), &Options { resolve, threads: 1, compared: &|_| None });
     let mut operators = listed(model);
     if let Ok(typed) = &typed {
         add_shapes_and_macs(&mut operators, typed);
@@ -70,11 +71,11 @@ pub fn inspect(path: &str, model: &ModelProto, resolve: &Resolve) -> Report {
         opset: proto::opset(model),
         producer: format!("{} {}", model.producer_name, model.producer_version).trim().to_owned(),
         inputs: match &network {
-            Ok(network) => ports(&network.inputs),
+            Ok(network) => ports(&network.ports.inputs),
             Err(_) => load::open_inputs(model).iter().map(declared).collect(),
         },
         outputs: match &network {
-            Ok(network) => ports(&network.outputs),
+            Ok(network) => ports(&network.ports.outputs),
             Err(_) => {
                 let outputs = model.graph.iter().flat_map(|graph| &graph.output);
                 outputs.map(|output| output.name.clone()).collect()

@@ -48,12 +48,30 @@ pub struct OpenInput {
     pub shape: Vec<Option<usize>>,
 }
 
-/// A loaded network.
+/// What goes into a network and what comes out of it, as its file has it.
 #[derive(Clone, Debug)]
-pub struct Network {
+pub struct Ports {
+    /// Of the file, for messages.
     pub path: String,
     pub inputs: Vec<Port>,
     pub outputs: Vec<Port>,
+}
+
+/// How to load.
+pub struct Options<'a> {
+    /// Chooses the dimensions that an input leaves open.
+    pub resolve: &'a Resolve<'a>,
+    /// That integer operators split their rows over.
+    pub threads: usize,
+    /// The output of which only the largest along an axis will be asked for, and that axis: it
+    /// may come as bytes (i8) that have the same order.
+    pub compared: &'a dyn Fn(&Ports) -> Option<(usize, usize)>,
+}
+
+/// A loaded network.
+#[derive(Clone, Debug)]
+pub struct Network {
+    pub ports: Ports,
     pub plan: Arc<TypedSimplePlan>,
     /// How each node of the file runs, in the normal form's order.
     pub ways: Vec<Way>,
@@ -71,16 +89,12 @@ impl Network {
 pub type Resolve<'a> = dyn Fn(&OpenInput) -> Result<Vec<usize>, NetworkError> + 'a;
 
 /// Makes a plan of a checked model. `path` is for the messages.
-pub fn load(
-    path: &str,
-    mut model: ModelProto,
-    resolve: &Resolve,
-    threads: usize,
-) -> Result<Network, NetworkError> {
+pub fn load(path: &str, mut model: ModelProto, options: &Options) -> Result<Network, NetworkError> {
     let kernels = Kernels::detect()?;
+    let threads = options.threads;
     let threads = Threads::new(threads).map_err(|cause| NetworkError::Threads(threads, cause))?;
     let opset = proto::opset(&model);
-    let inputs = prepare(path, &mut model, resolve)?;
+    let inputs = prepare(path, &mut model, options.resolve)?;
     let fail = |error| graph_error(path, &error);
     let weights = lower::set_weights_aside(&mut model);
     let declared: Vec<Fact> = inputs.iter().chain(weights.facts()).cloned().collect();
@@ -90,7 +104,10 @@ pub fn load(
     let facts = contained(path, || Facts::new(&whole, &inferred).map_err(fail))?;
     drop(inferred);
     check_memory(path, facts.bytes())?;
-    let Lowered { graph, regions, kept } = contained(path, || Ok(lower(&whole, opset, &facts)))?;
+    let ports = ports(path, &whole, &facts)?;
+    let compared = (options.compared)(&ports);
+    let lowered = contained(path, || Ok(lower(&whole, opset, &facts, compared)))?;
+    let Lowered { graph, regions, kept } = lowered;
     drop(facts);
     let own = inputs.len();
     let taken = regions.iter().map(|region| region.inputs.len()).sum();
@@ -109,14 +126,12 @@ pub fn load(
         typed.set_input_outlets(&inputs).map_err(fail)?;
         let outputs = typed.output_outlets().map_err(fail)?[taken..].to_vec();
         typed.select_output_outlets(&outputs).map_err(fail)?;
-        let inputs = ports(path, &typed, &inputs)?;
-        let outputs = ports(path, &typed, &outputs)?;
         let mut optimized = typed.into_decluttered().map_err(fail)?;
         ops::replace_resize(&mut optimized).map_err(fail)?;
         let optimized = optimized.into_optimized().map_err(fail)?;
         check_memory(path, bytes(&optimized))?;
         let plan = SimplePlan::new(optimized).map_err(fail)?;
-        Ok(Network { path: path.to_owned(), inputs, outputs, plan, ways: ways.list() })
+        Ok(Network { ports, plan, ways: ways.list() })
     })
 }
 
@@ -180,25 +195,21 @@ fn contained<T>(
     })
 }
 
-fn ports(path: &str, model: &TypedModel, outlets: &[OutletId]) -> Result<Vec<Port>, NetworkError> {
-    outlets.iter().map(|outlet| port(path, model, *outlet)).collect()
-}
-
-fn port(path: &str, model: &TypedModel, outlet: OutletId) -> Result<Port, NetworkError> {
-    let fact = model.outlet_fact(outlet).map_err(|error| graph_error(path, &error))?;
-    let name = model.outlet_label(outlet).unwrap_or(&model.node(outlet.node).name);
-    let name = name.to_owned();
-    let Some(shape) = fact.shape.as_concrete() else {
-        return Err(NetworkError::Graph {
+/// A graph's inputs and outputs.
+fn ports(path: &str, graph: &GraphProto, facts: &Facts) -> Result<Ports, NetworkError> {
+    let port = |info: &ValueInfoProto| match facts.get(&info.name) {
+        Some(Fact { element, shape }) => {
+            Ok(Port { name: info.name.clone(), element: *element, shape: shape.clone() })
+        }
+        None => Err(NetworkError::Graph {
             path: path.to_owned(),
-            place: format!("\"{name}\""),
-            cause: format!(
-                "its shape {:?} depends on the data; export with fixed sizes",
-                fact.shape
-            ),
-        });
+            place: format!("\"{}\"", info.name),
+            cause: "its shape depends on the data; export with fixed sizes".to_owned(),
+        }),
     };
-    Ok(Port { name, element: fact.datum_type, shape: shape.to_vec() })
+    let inputs = real_inputs(graph).map(port).collect::<Result<_, _>>()?;
+    let outputs = graph.output.iter().map(port).collect::<Result<_, _>>()?;
+    Ok(Ports { path: path.to_owned(), inputs, outputs })
 }
 
 /// The names of the inputs a caller has to give: those without an initializer.

@@ -1,6 +1,6 @@
 //! What the user named -> a network with its card, each checked against the other.
 
-use super::load::{Network, OpenInput, Port, load};
+use super::load::{Network, OpenInput, Options, Port, Ports, load};
 use super::receptive::{Receptive, receptive_field};
 use super::{NetworkError, proto};
 use crate::compose::palette;
@@ -28,6 +28,8 @@ pub struct ModelArguments {
     pub set: Vec<String>,
     /// Threads that integer operators split their rows over.
     pub threads: usize,
+    /// Only labels will be asked for: how far apart scores are does not matter.
+    pub labels: bool,
 }
 
 /// How an output's bytes stand for classes.
@@ -134,13 +136,28 @@ pub fn open(arguments: &ModelArguments) -> Result<Model, NetworkError> {
     let card = files.card;
     let path = files.path;
     let receptive = receptive_field(&files.proto, card.output.index);
-    let network =
-        load(&path, files.proto, &|input| open_shape(&path, input, &card), arguments.threads)?;
-    let input = input_spec(&network, &card)?;
-    let output = output_spec(&network, &card, &input)?;
+    let compared = |ports: &Ports| {
+        let input = input_spec(ports, &card).ok()?;
+        let output = output_spec(ports, &card, &input).ok()?;
+        let axis = if output.axes == Axes::Nchw { 1 } else { 3 };
+        (arguments.labels && output.kind == Kind::Scores).then_some((output.index, axis))
+    };
+    let options = Options {
+        resolve: &|input| open_shape(&path, input, &card),
+        threads: arguments.threads,
+        compared: &compared,
+    };
+    let network = load(&path, files.proto, &options)?;
+    let input = input_spec(&network.ports, &card)?;
+    let output = output_spec(&network.ports, &card, &input)?;
     let classes = classes(&files.card_path, &card, &output)?;
     if output.kind == Kind::Labels && output.channels > 1 {
-        return Err(output_error(&network, output.index, "output.kind \"labels\"", "one channel"));
+        return Err(output_error(
+            &network.ports,
+            output.index,
+            "output.kind \"labels\"",
+            "one channel",
+        ));
     }
     let name = if card.name.is_empty() { path } else { card.name.clone() };
     let (sha256, file_bytes) = (files.sha256, files.file_bytes);
@@ -191,7 +208,7 @@ pub fn open_shape(path: &str, input: &OpenInput, card: &Card) -> Result<Vec<usiz
     })
 }
 
-fn input_spec(network: &Network, card: &Card) -> Result<InputSpec, NetworkError> {
+fn input_spec(network: &Ports, card: &Card) -> Result<InputSpec, NetworkError> {
     let error = |port: &Port, expected: &str| NetworkError::Card {
         path: network.path.clone(),
         field: format!("input \"{}\"", port.name),
@@ -256,7 +273,7 @@ fn input_spec(network: &Network, card: &Card) -> Result<InputSpec, NetworkError>
     Ok(InputSpec { element, axes, color, mean, std, height, width })
 }
 
-fn output_error(network: &Network, index: usize, found: &str, expected: &str) -> NetworkError {
+fn output_error(network: &Ports, index: usize, found: &str, expected: &str) -> NetworkError {
     let port = network.outputs.get(index);
     let port = port.map(|port| format!(" \"{}\" ({})", port.name, port.describe()));
     NetworkError::Card {
@@ -268,7 +285,7 @@ fn output_error(network: &Network, index: usize, found: &str, expected: &str) ->
 }
 
 fn output_spec(
-    network: &Network,
+    network: &Ports,
     card: &Card,
     input: &InputSpec,
 ) -> Result<OutputSpec, NetworkError> {

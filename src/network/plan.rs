@@ -29,6 +29,7 @@ impl Session {
     pub fn new(network: &Network) -> Result<Session, NetworkError> {
         let state = network.plan.spawn().map_err(run_error)?;
         let inputs = network
+            .ports
             .inputs
             .iter()
             .map(|port| Ok(Arc::new(Tensor::zero_dt(port.element, &port.shape)?)))

@@ -34,7 +34,8 @@ fn load_bytes(bytes: &[u8]) -> Result<(), String> {
     let model = proto::parse("m.onnx", bytes).map_err(|error| error.to_string())?;
     let resolve =
         |input: &load::OpenInput| Ok(input.shape.iter().map(|dim| dim.unwrap_or(16)).collect());
-    load::load("m.onnx", model, &resolve, 1).map(|_| ()).map_err(|error| error.to_string())
+    let options = load::Options { resolve: &resolve, threads: 1, compared: &|_| None };
+    load::load("m.onnx", model, &options).map(|_| ()).map_err(|error| error.to_string())
 }
 
 #[test]

@@ -42,7 +42,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// Bytes in the same order as the reals of `name` along `axis`.
-    fn compared(&mut self, name: &'a str, axis: i64) -> Result<Located, Why> {
+    pub(super) fn compared(&mut self, name: &'a str, axis: i64) -> Result<Located, Why> {
         if let Some(bytes) = self.bytes.get(name) {
             return Ok(bytes.located.clone());
         }

@@ -37,14 +37,20 @@ use real::Real;
 use std::collections::HashMap;
 use tract_onnx::pb::{GraphProto, NodeProto};
 
-/// Lowers a graph whose tensors are known by `facts`.
-pub fn lower(graph: &GraphProto, opset: i64, facts: &Facts) -> Lowered {
+/// Lowers a graph whose tensors are known by `facts`. Of output `compared.0` only the largest
+/// along axis `compared.1` is asked for: it may come as i8.
+pub fn lower(
+    graph: &GraphProto,
+    opset: i64,
+    facts: &Facts,
+    compared: Option<(usize, usize)>,
+) -> Lowered {
     let mut lowering = Lowering::new(graph, opset, facts);
     for index in 0..graph.node.len() {
         lowering.now = index;
         lowering.visit(&graph.node[index]);
     }
-    regions::cut(lowering)
+    regions::cut(lowering, compared)
 }
 
 /// An integer tensor of the graph. `unsigned`: the graph has it as u8.

@@ -49,9 +49,11 @@ struct Demand<'a> {
     supplied: Vec<&'a str>,
     live: HashSet<usize>,
     queue: Vec<&'a str>,
+    /// The output that may come as bytes of the same order along an axis.
+    compared: Option<(&'a str, usize)>,
 }
 
-pub(super) fn cut(lowering: Lowering) -> Lowered {
+pub(super) fn cut(lowering: Lowering, compared: Option<(usize, usize)>) -> Lowered {
     let graph = lowering.graph;
     let names = graph.output.iter().map(|output| output.name.as_str());
     let mut demand = Demand {
@@ -59,8 +61,15 @@ pub(super) fn cut(lowering: Lowering) -> Lowered {
         kept: HashSet::new(),
         supplied: Vec::new(),
         live: HashSet::new(),
+        compared: None,
         lowering,
     };
+    if let Some((index, axis)) = compared
+        && let Some(output) = graph.output.get(index)
+        && !graph.node.iter().any(|node| node.input.contains(&output.name))
+    {
+        demand.compared = Some((&output.name, axis));
+    }
     let mut seen = HashSet::new();
     while let Some(name) = demand.queue.pop() {
         if seen.insert(name) {
@@ -117,6 +126,15 @@ impl<'a> Demand<'a> {
     fn supply(&mut self, name: &'a str) -> Result<(), Why> {
         let tensor = self.supplied.len();
         let node = self.lowering.node(self.lowering.now);
+        if let Some((output, axis)) = self.compared.filter(|(output, _)| *output == name) {
+            if let Ok(located) = self.lowering.compared(output, axis as i64)
+                && located.shape.len() <= 4
+                && self.store(&located, Stored::Signed, tensor).is_ok()
+            {
+                return Ok(());
+            }
+            self.compared = None;
+        }
         if let Some(bytes) = self.lowering.bytes.get(name).cloned() {
             let stored = if bytes.unsigned { Stored::Unsigned } else { Stored::Signed };
             return self.store(&bytes.located, stored, tensor);
@@ -274,6 +292,9 @@ impl<'a> Demand<'a> {
                     if let Some(tensor) = supplied_mut(sketch) {
                         let name = self.supplied[*tensor];
                         *tensor = position(&mut region.outputs, name, &self.lowering);
+                        if self.compared.is_some_and(|(output, _)| output == name) {
+                            region.outputs[*tensor].fact.element = i8::datum_type();
+                        }
                     }
                 }
             }
