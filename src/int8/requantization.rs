@@ -1,12 +1,12 @@
 //! From 32-bit sums back to bytes.
 
 /// One output scale seen from the sums of each column:
-/// `y = clamp(round_half_even(sum * multiplier + addend) + zero_point, low, high)`, the product
-/// and the sum in single precision with one rounding (fused), as QuantizeLinear after a linear
+/// `real = fma(sum, multiplier, fma(sum, remainder, addend))` in single precision, then
+/// `y = clamp(round_half_even(real) + zero_point, low, high)`, as QuantizeLinear after a linear
 /// operator has it (ONNX opset 10 to 21).
 ///
-/// Whoever makes one proves that |sum * multiplier + addend| stays below 2^22, so that every way
-/// of converting to an integer gives the same.
+/// Whoever makes one proves that |real| stays below 2^30, so that every way of converting it to
+/// an integer gives the same.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Requantize {
     /// input scale * weight scale / output scale, one a column.
@@ -24,12 +24,67 @@ pub struct Requantize {
 impl Requantize {
     #[inline(always)]
     pub fn apply(&self, sum: i32, column: usize) -> i8 {
-        let real = (sum as f32).mul_add(
-            self.multiplier[column],
-            (sum as f32).mul_add(self.remainder[column], self.addend[column]),
-        );
-        let y = round_half_even(real).saturating_add(self.zero_point);
+        let inner = (sum as f32).mul_add(self.remainder[column], self.addend[column]);
+        self.byte((sum as f32).mul_add(self.multiplier[column], inner))
+    }
+
+    /// From a real number of output quanta to the byte.
+    #[inline(always)]
+    pub(super) fn byte(&self, real: f32) -> i8 {
+        // Far outside of what bytes hold, and inside of what rounds right.
+        const FAR: f32 = 1_048_576.0;
+        let y = round_half_even(real.clamp(-FAR, FAR)).saturating_add(self.zero_point);
         y.clamp(self.low.into(), self.high.into()) as i8
+    }
+
+    /// Panics unless there are so many columns.
+    pub(super) fn check(&self, columns: usize) {
+        assert!(self.multiplier.len() >= columns);
+        assert!(self.remainder.len() >= columns);
+        assert!(self.addend.len() >= columns);
+    }
+}
+
+/// What some columns are requantized with, in vectors `F`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scale<F> {
+    pub multiplier: F,
+    pub remainder: F,
+    pub addend: F,
+}
+
+impl<F> Scale<F> {
+    /// From the columns from `column` on.
+    #[inline(always)]
+    pub fn new(of: &Requantize, column: usize, load: impl Fn(*const f32) -> F) -> Self {
+        let load = |from: &[f32]| load(from[column..].as_ptr());
+        Scale {
+            multiplier: load(&of.multiplier),
+            remainder: load(&of.remainder),
+            addend: load(&of.addend),
+        }
+    }
+
+    /// For sums 64 times too large: powers of two scale both parts of the multiplier exactly.
+    #[inline(always)]
+    pub fn of_64ths(self, times: impl Fn(F) -> F) -> Self {
+        Scale {
+            multiplier: times(self.multiplier),
+            remainder: times(self.remainder),
+            addend: self.addend,
+        }
+    }
+}
+
+impl<F: Copy, const N: usize> Scale<[F; N]> {
+    /// One vector of several.
+    #[inline(always)]
+    pub fn part(self, index: usize) -> Scale<F> {
+        Scale {
+            multiplier: self.multiplier[index],
+            remainder: self.remainder[index],
+            addend: self.addend[index],
+        }
     }
 }
 
