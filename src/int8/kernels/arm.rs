@@ -11,7 +11,6 @@ use super::{Columns, Requantize, Row, Segment};
 #[derive(Clone, Copy)]
 pub struct Scales<const V: usize> {
     multiplier: [float32x4_t; V],
-    remainder: [float32x4_t; V],
     addend: [float32x4_t; V],
     zero_point: int16x8_t,
     low: int8x16_t,
@@ -30,7 +29,6 @@ impl<const V: usize> Scales<V> {
         };
         Scales {
             multiplier: floats(&requantize.multiplier, column),
-            remainder: floats(&requantize.remainder, column),
             addend: floats(&requantize.addend, column),
             zero_point,
             low,
@@ -38,7 +36,7 @@ impl<const V: usize> Scales<V> {
         }
     }
 
-    /// The multiply-adds are fused and FCVTNS rounds ties to even. Narrowing saturates before the
+    /// The multiply-add is fused and FCVTNS rounds ties to even. Narrowing saturates before the
     /// zero point is added: what that changes lies far outside of a byte on the same side.
     /// `vector` says which of the V scales the four vectors of sums.
     #[inline(always)]
@@ -57,9 +55,8 @@ impl<const V: usize> Scales<V> {
         // SAFETY: NEON is always there.
         unsafe {
             let quanta = |i: usize| {
-                let (sums, v) = (sums(i), vector(i));
-                let rest = vfmaq_f32(self.addend[v], sums, self.remainder[v]);
-                vcvtnq_s32_f32(vfmaq_f32(rest, sums, self.multiplier[v]))
+                let (multiplier, addend) = (self.multiplier[vector(i)], self.addend[vector(i)]);
+                vcvtnq_s32_f32(vfmaq_f32(addend, sums(i), multiplier))
             };
             let pair = |i: usize| {
                 let words = vqmovn_high_s32(vqmovn_s32(quanta(i)), quanta(i + 1));
