@@ -22,11 +22,12 @@ pub struct Requantize {
 impl Requantize {
     /// Adds a column: `real quanta = sum * factor + rest`, for sums up to `largest` on both sides.
     ///
-    /// Single precision rounds some sums that lie close to a tie to the wrong side. They are few
-    /// and known, so the multiplier and the addend are moved by units in the last place until
-    /// all of them come out right, where that is possible; it costs nothing when running.
-    pub fn push(&mut self, factor: f64, rest: f64, largest: i64) {
-        let close = self.close_to_ties(factor, rest, largest);
+    /// The graph as written divides a sum in single precision by `scale`, the output's, and so
+    /// decides what lies close to a tie. Those sums are few and known: the multiplier and the
+    /// addend are moved by units in the last place until all of them come out the same, where
+    /// that is possible; it costs nothing when running.
+    pub fn push(&mut self, factor: f64, rest: f64, largest: i64, scale: f32) {
+        let close = self.close_to_ties(factor, rest, largest, scale);
         let wrong = |multiplier: f32, addend: f32| {
             let right =
                 |(sum, y): &(f32, i32)| round_half_even(sum.mul_add(multiplier, addend)) == *y;
@@ -51,8 +52,8 @@ impl Requantize {
         self.addend.push(best.2);
     }
 
-    /// The sums within [`CLOSE`] of a tie between two bytes, and what they round to.
-    fn close_to_ties(&self, factor: f64, rest: f64, largest: i64) -> Vec<(f32, i32)> {
+    /// The sums within [`CLOSE`] of a tie between two bytes, and what the graph rounds them to.
+    fn close_to_ties(&self, factor: f64, rest: f64, largest: i64, scale: f32) -> Vec<(f32, i32)> {
         let mut close = Vec::new();
         if !factor.is_normal() {
             return close;
@@ -63,7 +64,8 @@ impl Requantize {
             for sum in [at, at + 1.0] {
                 let real = sum.mul_add(factor, rest);
                 if (real - tie).abs() < CLOSE && sum.abs() <= largest as f64 {
-                    close.push((sum as f32, real.round_ties_even() as i32));
+                    let written = (real * f64::from(scale)) as f32 / scale;
+                    close.push((sum as f32, written.round_ties_even() as i32));
                 }
             }
         }
@@ -166,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_close_to_ties_round_as_exact_numbers() {
+    fn sums_close_to_ties_round_as_the_graph_has_it() {
         fastrand::seed(11);
         let (mut plain, mut pushed) = (0, 0);
         for _ in 0..300 {
@@ -175,9 +177,10 @@ mod tests {
             let (multiplier, addend) = (Vec::new(), Vec::new());
             let (low, high) = (i8::MIN, i8::MAX);
             let mut requantize = Requantize { multiplier, addend, zero_point, low, high };
-            requantize.push(factor, rest, 1 << 24);
+            requantize.push(factor, rest, 1 << 24, 1.0);
             for sum in -200_000..200_000 {
-                let exact = f64::from(sum).mul_add(factor, rest).round_ties_even();
+                let exact = (f64::from(sum).mul_add(factor, rest) as f32).round_ties_even();
+                let exact = f64::from(exact);
                 let exact = (exact + f64::from(zero_point)).clamp(-128.0, 127.0) as i8;
                 pushed += u32::from(requantize.apply(sum, 0) != exact);
                 let real = (sum as f32).mul_add(factor as f32, rest as f32);

@@ -508,7 +508,7 @@ fn finish(
             return Err(format!("its sums reach {farthest:.0} quanta of the output"));
         }
         match target {
-            Some(_) => requantize.push(factor, column.rest / scale, largest),
+            Some(_) => requantize.push(factor, column.rest / scale, largest, scale as f32),
             None => {
                 requantize.multiplier.push(factor as f32);
                 requantize.addend.push(column.rest as f32);
