@@ -43,9 +43,15 @@ pub fn load(
     let [row, pixel, channel] = strides;
     for y in 0..out.height {
         let target = &mut out.data[y * out.row_pitch..];
+        let size = RowSize { width: out.width, channels: out.channels, pitch: out.pixel_pitch };
         let from = start + y * row;
         match (tensor, quantization) {
             (TensorRef::F32(values), Some(quantization)) => {
+                if (out.channels, out.pixel_pitch, pixel) == (3, 3, 1) {
+                    let planes = [0, 1, 2].map(|c| &values[from + c * channel..][..out.width]);
+                    quantize_planes(planes, &mut target[..3 * out.width], quantization);
+                    continue;
+                }
                 widest(
                     #[inline(always)]
                     || {
@@ -68,23 +74,65 @@ pub fn load(
                 );
             }
             (TensorRef::U8(values), _) => {
-                for x in 0..out.width {
-                    for c in 0..out.channels {
-                        let byte = values[from + x * pixel + c * channel];
-                        target[x * out.pixel_pitch + c] = (byte ^ 0x80) as i8;
-                    }
-                }
+                bytes(&values[from..], [pixel, channel], target, size, |x| (x ^ 0x80) as i8);
             }
             (TensorRef::I8(values), _) => {
-                for x in 0..out.width {
-                    for c in 0..out.channels {
-                        target[x * out.pixel_pitch + c] = values[from + x * pixel + c * channel];
-                    }
-                }
+                bytes(&values[from..], [pixel, channel], target, size, |x| x)
             }
             (TensorRef::F32(_), None) => {}
         }
     }
+}
+
+/// A row of an activation.
+#[derive(Clone, Copy)]
+struct RowSize {
+    width: usize,
+    channels: usize,
+    /// From one pixel to the next.
+    pitch: usize,
+}
+
+/// A row of `tensor`, whose pixels and channels lie so far apart, into `target`.
+#[inline(always)]
+fn bytes<T: Copy>(
+    tensor: &[T],
+    [pixel, channel]: [usize; 2],
+    target: &mut [i8],
+    size: RowSize,
+    byte: impl Fn(T) -> i8,
+) {
+    let RowSize { width, channels, pitch } = size;
+    if channel == 1 && (pixel, pitch) == (channels, channels) {
+        let row = target[..width * channels].iter_mut().zip(&tensor[..width * channels]);
+        return widest(
+            #[inline(always)]
+            || row.for_each(|(y, x)| *y = byte(*x)),
+        );
+    }
+    if (channels, pitch, pixel) == (3, 3, 1) {
+        let planes = [0, 1, 2].map(|c| &tensor[c * channel..][..width]);
+        return interleave(planes, &mut target[..3 * width], byte);
+    }
+    for c in 0..channels {
+        for x in 0..width {
+            target[x * pitch + c] = byte(tensor[x * pixel + c * channel]);
+        }
+    }
+}
+
+/// Three planes into pixels: the picture at most networks' entrance.
+#[inline(always)]
+fn interleave<T: Copy>([r, g, b]: [&[T]; 3], pixels: &mut [i8], byte: impl Fn(T) -> i8) {
+    widest(
+        #[inline(always)]
+        || {
+            let pixels = pixels.as_chunks_mut().0;
+            for (((pixel, r), g), b) in pixels.iter_mut().zip(r).zip(g).zip(b) {
+                *pixel = [byte(*r), byte(*g), byte(*b)];
+            }
+        },
+    );
 }
 
 /// Runs along the channels where these are neighbours in the tensor, else along the pixels:
@@ -109,6 +157,30 @@ fn each_run(
             }
         }
     }
+}
+
+/// Three planes, quantized, into pixels.
+fn quantize_planes(planes: [&[f32]; 3], pixels: &mut [i8], quantization: Quantization) {
+    widest(
+        #[inline(always)]
+        || {
+            for (at, pixels) in pixels.chunks_mut(3 * CHUNK).enumerate() {
+                let mut bytes = [[0i8; CHUNK]; 3];
+                for (bytes, plane) in bytes.iter_mut().zip(planes) {
+                    let plane = &plane[at * CHUNK..];
+                    let mut reals = [0f32; CHUNK];
+                    let count = plane.len().min(CHUNK);
+                    reals[..count].copy_from_slice(&plane[..count]);
+                    quantize(&reals, bytes, quantization);
+                }
+                let [r, g, b] = bytes;
+                let pixels = pixels.as_chunks_mut().0;
+                for (((pixel, r), g), b) in pixels.iter_mut().zip(r).zip(g).zip(b) {
+                    *pixel = [r, g, b];
+                }
+            }
+        },
+    );
 }
 
 #[inline(always)]
@@ -162,6 +234,15 @@ pub fn store(
         (stored, &mut *tensor, across, pixel)
     {
         return store_planes(picture, tables, &mut values[start..], [row, channel]);
+    }
+    let one_table = !matches!(stored, Stored::Reals(tables) if tables.len() > 1);
+    let together = across && (pixel, picture.pixel_pitch) == (picture.channels, picture.channels);
+    if together && one_table {
+        for y in 0..picture.height {
+            let source = &picture.data[y * picture.row_pitch..][..picture.width * pixel];
+            store_run(source, stored, tensor, start + y * row);
+        }
+        return;
     }
     let (outer, inner) = match across {
         true => (picture.width, picture.channels),
@@ -249,6 +330,29 @@ fn store_planes(
     }
 }
 
+/// Bytes that lie side by side in the tensor too, from `to` on.
+fn store_run(source: &[i8], stored: &Stored, tensor: &mut TensorMut, to: usize) {
+    match (stored, tensor) {
+        (Stored::Signed, TensorMut::I8(values)) => {
+            values[to..][..source.len()].copy_from_slice(source);
+        }
+        (Stored::Unsigned, TensorMut::U8(values)) => widest(
+            #[inline(always)]
+            || {
+                for (value, byte) in values[to..][..source.len()].iter_mut().zip(source) {
+                    *value = *byte as u8 ^ 0x80;
+                }
+            },
+        ),
+        (Stored::Reals(tables), TensorMut::F32(values)) => {
+            for (value, byte) in values[to..][..source.len()].iter_mut().zip(source) {
+                *value = tables[0][usize::from(*byte as u8 ^ 0x80)];
+            }
+        }
+        _ => {}
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -282,6 +386,58 @@ mod tests {
                     assert_eq!(values[at], entry, "({y}, {x}, {c}) with {strides:?}");
                 }
             }
+        }
+    }
+
+    use crate::int8::testing::Owned;
+
+    /// Strides of a tensor of that shape with channels last or first, and its size.
+    fn strides([height, width, channels]: [usize; 3], last: bool) -> (Strides, usize) {
+        let size = height * width * channels;
+        match last {
+            true => ([width * channels, channels, 1], size),
+            false => ([width, 1, height * width], size),
+        }
+    }
+
+    #[test]
+    fn every_value_goes_to_its_place_and_back() {
+        for _ in 0..300 {
+            let shape = [fastrand::usize(1..5), fastrand::usize(1..150), fastrand::usize(1..7)];
+            let [height, width, channels] = shape;
+            let (strides, size) = strides(shape, fastrand::bool());
+            let reals: Vec<f32> = (0..size).map(|_| 400.0 * (fastrand::f32() - 0.5)).collect();
+            let bytes: Vec<i8> = (0..size).map(|_| fastrand::i8(..)).collect();
+            let moved: Vec<u8> = bytes.iter().map(|byte| *byte as u8 ^ 0x80).collect();
+            let quantization = Quantization { scale: 1.5, zero_point: fastrand::i32(-128..128) };
+            let mut picture = Owned::random(height, width, channels);
+            let before = picture.clone();
+            let sources = [TensorRef::F32(&reals), TensorRef::U8(&moved), TensorRef::I8(&bytes)];
+            for tensor in sources {
+                load(tensor, 0, strides, Some(quantization), &mut picture.rows_mut(0..height));
+                for (y, x, c) in (0..size)
+                    .map(|at| (at / channels / width, at / channels % width, at % channels))
+                {
+                    let at = y * strides[0] + x * strides[1] + c * strides[2];
+                    let expected = match tensor {
+                        TensorRef::F32(_) => quantization.quantize(f64::from(reals[at])),
+                        _ => bytes[at],
+                    };
+                    assert_eq!(picture.at(y, x, c), expected, "{tensor:?}");
+                }
+                picture.assert_same_gaps(&before);
+            }
+            let (mut signed, mut unsigned) = (vec![0; size], vec![0; size]);
+            let mut floats = vec![0.0; size];
+            let tables =
+                vec![std::array::from_fn(|at| at as f32); [1, channels][fastrand::usize(..2)]];
+            let view = picture.view();
+            store(&view, &Stored::Signed, &mut TensorMut::I8(&mut signed), 0, strides);
+            store(&view, &Stored::Unsigned, &mut TensorMut::U8(&mut unsigned), 0, strides);
+            store(&view, &Stored::Reals(tables), &mut TensorMut::F32(&mut floats), 0, strides);
+            assert_eq!(signed, bytes);
+            assert_eq!(unsigned, moved);
+            assert!(floats.iter().zip(&moved).all(|(real, byte)| *real == f32::from(*byte)));
         }
     }
 }

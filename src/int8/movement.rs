@@ -59,32 +59,99 @@ pub struct Rearrange {
 }
 
 impl Rearrange {
-    /// `from` and `to` are the pitches of the axes.
-    pub fn run(&self, input: &[i8], from: [usize; 4], out: &mut [i8], to: [usize; 4]) {
-        walk(&self.loops, input, &from, out, &to);
+    /// The way between memory with these pitches of the axes.
+    pub fn plan(&self, from: [usize; 4], to: [usize; 4]) -> Moves {
+        let steps = self.loops.iter().map(|each| Stride {
+            extent: each.extent,
+            from: from[each.from.0] * each.from.1,
+            to: to[each.to.0] * each.to.1,
+        });
+        Moves::new(steps.filter(|step| step.extent != 1).collect())
     }
 }
 
-fn walk(loops: &[Loop], input: &[i8], from: &[usize; 4], out: &mut [i8], to: &[usize; 4]) {
-    let Some((first, rest)) = loops.split_first() else {
-        out[0] = input[0];
-        return;
-    };
-    let (step_in, step_out) = (from[first.from.0] * first.from.1, to[first.to.0] * first.to.1);
-    if rest.is_empty() {
-        if step_in == 1 && step_out == 1 {
-            out[..first.extent].copy_from_slice(&input[..first.extent]);
-        } else {
-            let source = input.iter().step_by(step_in.max(1));
-            let target = out.iter_mut().step_by(step_out.max(1));
-            target.zip(source).take(first.extent).for_each(|(y, x)| *y = *x);
+/// A loop with its steps through memory.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Stride {
+    extent: usize,
+    from: usize,
+    to: usize,
+}
+
+/// A [`Rearrange`] in the order that is fastest: its loops may be in any. Bytes that stay
+/// together move together, and the innermost loop over them is a long one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Moves {
+    outer: Vec<Stride>,
+    inner: Stride,
+    /// Bytes that stay together.
+    unit: usize,
+}
+
+impl Moves {
+    fn new(mut steps: Vec<Stride>) -> Self {
+        steps.sort_by_key(|step| std::cmp::Reverse(step.to));
+        let mut merged: Vec<Stride> = Vec::new();
+        for step in steps {
+            match merged.last_mut() {
+                Some(last)
+                    if (last.from, last.to) == (step.extent * step.from, step.extent * step.to) =>
+                {
+                    *last = Stride { extent: last.extent * step.extent, ..step };
+                }
+                _ => merged.push(step),
+            }
         }
-        return;
+        let together = merged.pop_if(|step| (step.from, step.to) == (1, 1));
+        let unit = together.map_or(1, |step| step.extent);
+        // The nearest of the long ones keeps to the caches.
+        let inner = merged.iter().rposition(|step| step.extent >= LONG);
+        let longest = || (0..merged.len()).max_by_key(|at| merged[*at].extent);
+        let inner = inner.or_else(longest).map(|at| merged.remove(at));
+        let once = Stride { extent: 1, from: 0, to: 0 };
+        Moves { outer: merged, inner: inner.unwrap_or(once), unit }
     }
-    for i in 0..first.extent {
-        walk(rest, &input[i * step_in..], from, &mut out[i * step_out..], to);
+
+    /// Panics if a slice is too short.
+    pub fn run(&self, input: &[i8], out: &mut [i8]) {
+        self.walk(&self.outer, input, out);
+    }
+
+    fn walk(&self, outer: &[Stride], input: &[i8], out: &mut [i8]) {
+        if let Some((first, rest)) = outer.split_first() {
+            for i in 0..first.extent {
+                self.walk(rest, &input[i * first.from..], &mut out[i * first.to..]);
+            }
+            return;
+        }
+        match self.unit {
+            1 => self.copies::<1>(input, out),
+            2 => self.copies::<2>(input, out),
+            3 => self.copies::<3>(input, out),
+            4 => self.copies::<4>(input, out),
+            8 => self.copies::<8>(input, out),
+            12 => self.copies::<12>(input, out),
+            16 => self.copies::<16>(input, out),
+            unit => {
+                for i in 0..self.inner.extent {
+                    let (from, to) = (i * self.inner.from, i * self.inner.to);
+                    out[to..][..unit].copy_from_slice(&input[from..][..unit]);
+                }
+            }
+        }
+    }
+
+    /// Units of a known size need no call each.
+    fn copies<const UNIT: usize>(&self, input: &[i8], out: &mut [i8]) {
+        let Stride { extent, from, to } = self.inner;
+        for i in 0..extent {
+            out[i * to..][..UNIT].copy_from_slice(&input[i * from..][..UNIT]);
+        }
     }
 }
+
+/// Loops of so many turns hide what surrounds them.
+const LONG: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -123,7 +190,38 @@ mod tests {
             ],
         };
         let mut out = [0; 6];
-        rearrange.run(&[1, 2, 3, 4, 5, 6], [6, 6, 3, 1], &mut out, [6, 2, 2, 1]);
+        rearrange.plan([6, 6, 3, 1], [6, 2, 2, 1]).run(&[1, 2, 3, 4, 5, 6], &mut out);
         assert_eq!(out, [1, 4, 2, 5, 3, 6]);
+    }
+
+    #[test]
+    fn moves_are_those_of_the_loops_in_any_order() {
+        let rng = &mut fastrand::Rng::with_seed(1);
+        for _ in 0..300 {
+            let extents: Vec<usize> =
+                (0..4).map(|_| [1, 2, 3, 12, rng.usize(1..20)][rng.usize(..5)]).collect();
+            let mut order: Vec<usize> = (0..4).collect();
+            if rng.bool() {
+                rng.shuffle(&mut order);
+            }
+            let step = |axes: &[usize]| axes.iter().map(|axis| extents[*axis]).product::<usize>();
+            let place = |axis: usize| order.iter().position(|other| *other == axis).unwrap_or(0);
+            let loops: Vec<Loop> = (0..4)
+                .map(|axis| Loop {
+                    extent: extents[axis],
+                    from: (3, step(&[0, 1, 2, 3][axis + 1..])),
+                    to: (3, step(&order[place(axis) + 1..])),
+                })
+                .collect();
+            let input: Vec<i8> = (0..step(&order)).map(|_| rng.i8(..)).collect();
+            let mut expected = vec![0; input.len()];
+            for (at, byte) in input.iter().enumerate() {
+                let index = |each: &Loop| at / each.from.1 % each.extent * each.to.1;
+                expected[loops.iter().map(index).sum::<usize>()] = *byte;
+            }
+            let mut out = vec![0; input.len()];
+            Rearrange { loops }.plan([1; 4], [1; 4]).run(&input, &mut out);
+            assert_eq!(out, expected, "{extents:?} {order:?}");
+        }
     }
 }

@@ -6,6 +6,7 @@ use super::convolution::{DenseConvolution, Geometry, Placement};
 use super::depthwise::DepthwiseConvolution;
 use super::draft::{self, Sketch};
 use super::kernels::{Kernels, Segment};
+use super::movement::Moves;
 use super::requantization::{Quantization, Requantize};
 use super::rows::split;
 use super::transposed::{TransposedConvolution, TransposedGeometry};
@@ -36,6 +37,7 @@ pub enum Operation {
     RealConvolution(Box<RealConvolution>),
     Depthwise(Box<DepthwiseConvolution>),
     Transposed(Vec<TransposedConvolution>),
+    Rearrange(Moves),
     Sketch(Sketch),
 }
 
@@ -104,6 +106,11 @@ impl Step {
                 let macs = (weights * in_height * in_width) as u64;
                 (Operation::Transposed(transposed_groups(kernels, *transposed, pitches)), macs)
             }
+            Sketch::Rearrange(rearrange) => {
+                let pitches = |place: Option<&Place>| place.map_or([0; 4], |place| place.pitches);
+                let moves = rearrange.plan(pitches(inputs.first()), pitches(output.as_ref()));
+                (Operation::Rearrange(moves), 0)
+            }
             other => (Operation::Sketch(other), 0),
         };
         Step { name: step.name, node: step.node, operation, inputs, output, macs: macs * batch }
@@ -116,6 +123,7 @@ impl Step {
             Operation::Load { .. } => "load",
             Operation::Store { stored: Stored::Reals(_), .. } => "dequantize",
             Operation::Store { .. } => "store",
+            Operation::Rearrange(_) => "rearrange",
             Operation::Convolution(groups) => groups.first().map_or("", |group| group.algorithm()),
             Operation::RealConvolution(real) => {
                 real.groups.first().map_or("", |group| group.algorithm())
@@ -130,7 +138,6 @@ impl Step {
                 Sketch::Table(_) => "table",
                 Sketch::Resize(_) => "resize",
                 Sketch::Gather(_) => "gather",
-                Sketch::Rearrange(_) => "rearrange",
                 Sketch::Concat { .. } => "concat",
                 Sketch::ArgMax { .. } => "argmax",
                 Sketch::ResizedArgMax { .. } => "resize+argmax",
@@ -240,13 +247,13 @@ impl Step {
             let n = if place.dims[0] == 1 { 0 } else { n };
             place.picture(inputs[at[index] - 1], n)
         };
-        if let Operation::Sketch(Sketch::Rearrange(rearrange)) = &self.operation {
+        if let Operation::Rearrange(moves) = &self.operation {
             // It walks the batch itself.
             if n == 0 {
                 let (from, to) = (&self.inputs[0], output);
                 let input = &inputs[0][from.offset - from.slot.start..];
                 let out = &mut out[to.offset - to.slot.start..];
-                rearrange.run(input, from.pitches, out, to.pitches);
+                moves.run(input, out);
             }
             return;
         }

@@ -7,6 +7,8 @@ use std::sync::LazyLock;
 #[cfg(target_arch = "x86_64")]
 use fearless_simd::{Level, i8x32, prelude::*, u8x16, u8x32, x86::Avx2};
 
+#[cfg(target_arch = "x86_64")]
+use super::kernels::look_up;
 use super::view::{Picture, PictureMut};
 
 /// `y = table[x]`, one table for all channels or one each.
@@ -43,10 +45,47 @@ impl Table {
             let one_run = input.1 == channels && out.pixel_pitch == channels;
             let (runs, count) =
                 if one_run { (1, out.width * channels) } else { (out.width, channels) };
+            if !one_run && channels < BLOCK {
+                self.run_in_blocks(input, out_row, [out.width, channels, out.pixel_pitch]);
+                continue;
+            }
             for run in 0..runs {
                 let out = &mut out_row[run * out.pixel_pitch..][..count];
                 out.copy_from_slice(&input.0[run * input.1..][..count]);
                 self.replace(out, channels);
+            }
+        }
+    }
+
+    /// A row of short pixels with gaps: many of them are looked up together.
+    fn run_in_blocks(
+        &self,
+        (input, input_pitch): (&[i8], usize),
+        out: &mut [i8],
+        [width, channels, out_pitch]: [usize; 3],
+    ) {
+        let most = BLOCK / channels;
+        let mut block = [0; BLOCK];
+        for first in (0..width).step_by(most) {
+            let pixels = most.min(width - first);
+            let values = &mut block[..pixels * channels];
+            if input_pitch == channels {
+                values.copy_from_slice(&input[first * channels..][..values.len()]);
+            } else {
+                for (x, pixel) in values.chunks_exact_mut(channels).enumerate() {
+                    pixel.copy_from_slice(&input[(first + x) * input_pitch..][..channels]);
+                }
+            }
+            self.replace(values, channels);
+            let out = &mut out[first * out_pitch..];
+            match channels {
+                16 => put_pixels::<16>(values, out, out_pitch),
+                32 => put_pixels::<32>(values, out, out_pitch),
+                _ => {
+                    for (x, pixel) in values.chunks_exact(channels).enumerate() {
+                        out[x * out_pitch..][..channels].copy_from_slice(pixel);
+                    }
+                }
             }
         }
     }
@@ -83,7 +122,21 @@ impl Table {
     }
 }
 
+/// Values that are looked up together at least.
+const BLOCK: usize = 1024;
+
+/// Pixels of a known size need no call each.
+fn put_pixels<const CHANNELS: usize>(values: &[i8], out: &mut [i8], pitch: usize) {
+    for (x, pixel) in values.as_chunks::<CHANNELS>().0.iter().enumerate() {
+        out[x * pitch..][..CHANNELS].copy_from_slice(pixel);
+    }
+}
+
 fn replace_all(table: &[i8; 256], values: &mut [i8]) {
+    #[cfg(target_arch = "x86_64")]
+    if look_up(table, values) {
+        return;
+    }
     #[cfg(target_arch = "x86_64")]
     static AVX2: LazyLock<Option<Avx2>> = LazyLock::new(|| Level::new().as_avx2());
     #[cfg(target_arch = "x86_64")]

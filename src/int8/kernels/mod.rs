@@ -34,6 +34,8 @@ mod avx512_depthwise;
 #[cfg(target_arch = "x86_64")]
 mod avx512_depthwise3;
 #[cfg(target_arch = "x86_64")]
+mod avx512_table;
+#[cfg(target_arch = "x86_64")]
 mod avx512_winograd;
 mod detection;
 #[cfg(target_arch = "aarch64")]
@@ -50,6 +52,8 @@ mod winograd;
 
 #[cfg(target_arch = "aarch64")]
 pub use arm_table::look_up;
+#[cfg(target_arch = "x86_64")]
+pub use avx512_table::look_up;
 pub use detection::UnknownKernels;
 pub use scratch::{SLACK, split, unsigned};
 pub use winograd::{InputTiles, OutputTiles, TILES};

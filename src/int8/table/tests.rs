@@ -35,3 +35,18 @@ fn every_value_becomes_its_entry() {
         assert_eq!(in_place.values(), expected);
     }
 }
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn shuffles_look_up_the_same() {
+    let Some(avx2) = Level::new().as_avx2() else { return };
+    let table = std::array::from_fn(|_| fastrand::i8(..));
+    let values: Vec<i8> = (0..1000).map(|_| fastrand::i8(..)).collect();
+    let mut out = values.clone();
+    let left = by_shuffles(avx2, &table, &mut out).len();
+    let done = out.len() - left;
+    let expected = |x: &i8| table[usize::from(*x as u8)];
+    assert!(done > 900);
+    assert_eq!(out[..done], values[..done].iter().map(expected).collect::<Vec<_>>());
+    assert_eq!(out[done..], values[done..]);
+}
