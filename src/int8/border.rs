@@ -59,8 +59,13 @@ pub fn load(
                         each_run(out.width, out.channels, channel == 1, |x, c, run, across| {
                             let mut bytes = [0i8; CHUNK];
                             let mut reals = [0f32; CHUNK];
-                            for (i, real) in reals[..run].iter_mut().enumerate() {
-                                *real = if across { at(x, c + i) } else { at(x + i, c) };
+                            if !across && pixel == 1 {
+                                let values = &values[from + x + c * channel..][..run];
+                                reals[..run].copy_from_slice(values);
+                            } else {
+                                for (i, real) in reals[..run].iter_mut().enumerate() {
+                                    *real = if across { at(x, c + i) } else { at(x + i, c) };
+                                }
                             }
                             quantize(&reals, &mut bytes, quantization);
                             put(target, out.pixel_pitch, x, c, across, &bytes[..run]);
@@ -183,8 +188,9 @@ fn put(target: &mut [i8], pixel_pitch: usize, x: usize, c: usize, across: bool, 
     if across {
         target[x * pixel_pitch + c..][..bytes.len()].copy_from_slice(bytes);
     } else {
-        for (i, byte) in bytes.iter().enumerate() {
-            target[(x + i) * pixel_pitch + c] = *byte;
+        let pixels = target[x * pixel_pitch + c..].chunks_mut(pixel_pitch);
+        for (pixel, byte) in pixels.zip(bytes) {
+            pixel[0] = *byte;
         }
     }
 }
@@ -224,6 +230,11 @@ pub fn store(
 ) {
     let [row, pixel, channel] = strides;
     let across = channel == 1 && picture.channels > 1;
+    if let (Stored::Reals(tables), TensorMut::F32(values), false, 1) =
+        (stored, &mut *tensor, across, pixel)
+    {
+        return store_planes(picture, tables, &mut values[start..], [row, channel]);
+    }
     let one_table = !matches!(stored, Stored::Reals(tables) if tables.len() > 1);
     let together = across && (pixel, picture.pixel_pitch) == (picture.channels, picture.channels);
     if together && one_table {
@@ -268,6 +279,57 @@ pub fn store(
     }
 }
 
+/// The same for reals whose pixels lie side by side, a plane for each channel.
+fn store_planes(
+    picture: &Picture,
+    tables: &[[f32; 256]],
+    values: &mut [f32],
+    [row, channel]: [usize; 2],
+) {
+    let Picture { height, width, channels, pixel_pitch, .. } = *picture;
+    if height == 0 || width == 0 {
+        return;
+    }
+    let by_bits = |c: usize| -> [f32; 256] {
+        let table = &tables[if tables.len() == 1 { 0 } else { c }];
+        std::array::from_fn(|bits| table[bits ^ 0x80])
+    };
+    // Eight planes at once where they do not overlap: one way through the pixels for all.
+    let apart = tables.len() == 1 && (height - 1) * row + width <= channel;
+    let eights = if apart { channels / 8 * 8 } else { 0 };
+    for c in (0..eights).step_by(8) {
+        let table = by_bits(c);
+        for y in 0..height {
+            let source = &picture.data[y * picture.row_pitch + c..];
+            let mut planes: [&mut [f32]; 8] = Default::default();
+            for (plane, values) in planes.iter_mut().zip(values[c * channel..].chunks_mut(channel))
+            {
+                *plane = &mut values[y * row..][..width];
+            }
+            let [p0, p1, p2, p3, p4, p5, p6, p7] = planes;
+            let planes = p0.iter_mut().zip(p1).zip(p2).zip(p3).zip(p4).zip(p5).zip(p6).zip(p7);
+            let pixels = source.chunks(pixel_pitch).filter_map(|pixel| pixel.first_chunk::<8>());
+            for ((((((((v0, v1), v2), v3), v4), v5), v6), v7), pixel) in planes.zip(pixels) {
+                let pixel = pixel.map(|byte| usize::from(byte as u8));
+                (*v0, *v1, *v2, *v3) =
+                    (table[pixel[0]], table[pixel[1]], table[pixel[2]], table[pixel[3]]);
+                (*v4, *v5, *v6, *v7) =
+                    (table[pixel[4]], table[pixel[5]], table[pixel[6]], table[pixel[7]]);
+            }
+        }
+    }
+    for c in eights..channels {
+        let table = by_bits(c);
+        for y in 0..height {
+            let source = &picture.data[y * picture.row_pitch + c..];
+            let values = &mut values[y * row + c * channel..][..width];
+            for (value, pixel) in values.iter_mut().zip(source.chunks(pixel_pitch)) {
+                *value = table[usize::from(pixel[0] as u8)];
+            }
+        }
+    }
+}
+
 /// Bytes that lie side by side in the tensor too, from `to` on.
 fn store_run(source: &[i8], stored: &Stored, tensor: &mut TensorMut, to: usize) {
     match (stored, tensor) {
@@ -294,6 +356,39 @@ fn store_run(source: &[i8], stored: &Stored, tensor: &mut TensorMut, to: usize) 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn stored_reals_are_their_entries_in_any_order_of_the_tensor() {
+        let rng = &mut fastrand::Rng::with_seed(1);
+        for _ in 0..300 {
+            let [height, width, channels] = [rng.usize(1..5), rng.usize(1..9), rng.usize(1..20)];
+            let pixel_pitch = channels + rng.usize(..3);
+            let row_pitch = width * pixel_pitch + rng.usize(..3);
+            let data: Vec<i8> = (0..height * row_pitch).map(|_| rng.i8(..)).collect();
+            let picture = Picture { data: &data, height, width, channels, row_pitch, pixel_pitch };
+            let count = if rng.bool() { 1 } else { channels };
+            let tables: Vec<[f32; 256]> =
+                (0..count).map(|_| std::array::from_fn(|_| rng.f32())).collect();
+            let strides = match rng.u8(..3) {
+                0 => [width, 1, height * width],
+                1 => [width * channels, channels, 1],
+                // Rows outermost: planes lie in one another.
+                _ => [width * channels, 1, width],
+            };
+            let mut values = vec![-1.0; 2 + height * width * channels];
+            let stored = Stored::Reals(tables.clone());
+            store(&picture, &stored, &mut TensorMut::F32(&mut values), 2, strides);
+            for (y, x) in (0..height).flat_map(|y| (0..width).map(move |x| (y, x))) {
+                for c in 0..channels {
+                    let byte = data[y * row_pitch + x * pixel_pitch + c];
+                    let entry = tables[c % count][(i32::from(byte) + 128) as usize];
+                    let at = 2 + y * strides[0] + x * strides[1] + c * strides[2];
+                    assert_eq!(values[at], entry, "({y}, {x}, {c}) with {strides:?}");
+                }
+            }
+        }
+    }
+
     use crate::int8::testing::Owned;
 
     /// Strides of a tensor of that shape with channels last or first, and its size.

@@ -1,18 +1,16 @@
 //! From 32-bit sums back to bytes.
 
 /// One output scale seen from the sums of each column:
-/// `real = fma(sum, multiplier, fma(sum, remainder, addend))` in single precision, then
-/// `y = clamp(round_half_even(real) + zero_point, low, high)`, as QuantizeLinear after a linear
+/// `y = clamp(round_half_even(sum * multiplier + addend) + zero_point, low, high)`, the product
+/// and the sum in single precision with one rounding (fused), as QuantizeLinear after a linear
 /// operator has it (ONNX opset 10 to 21).
 ///
-/// Whoever makes one proves that |real| stays below 2^30, so that every way of converting it to
-/// an integer gives the same.
+/// Whoever makes one proves that |sum * multiplier + addend| stays below 2^30, so that every way
+/// of converting to an integer gives the same.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Requantize {
     /// input scale * weight scale / output scale, one a column.
     pub multiplier: Vec<f32>,
-    /// What single precision leaves of the multiplier.
-    pub remainder: Vec<f32>,
     /// What the integer bias could not say, in output quanta, one a column.
     pub addend: Vec<f32>,
     pub zero_point: i32,
@@ -22,71 +20,72 @@ pub struct Requantize {
 }
 
 impl Requantize {
-    #[inline(always)]
-    pub fn apply(&self, sum: i32, column: usize) -> i8 {
-        let inner = (sum as f32).mul_add(self.remainder[column], self.addend[column]);
-        self.byte((sum as f32).mul_add(self.multiplier[column], inner))
+    /// Adds a column: `real quanta = sum * factor + rest`, for sums up to `largest` on both sides.
+    ///
+    /// The graph as written divides a sum in single precision by `scale`, the output's, and so
+    /// decides what lies close to a tie. Those sums are few and known: the multiplier and the
+    /// addend are moved by units in the last place until all of them come out the same, where
+    /// that is possible; it costs nothing when running.
+    pub fn push(&mut self, factor: f64, rest: f64, largest: i64, scale: f32) {
+        let close = self.close_to_ties(factor, rest, largest, scale);
+        let wrong = |multiplier: f32, addend: f32| {
+            let right =
+                |(sum, y): &(f32, i32)| round_half_even(sum.mul_add(multiplier, addend)) == *y;
+            close.iter().filter(|case| !right(case)).count()
+        };
+        let nudged = |x: f32, steps: i32| f32::from_bits(x.to_bits().wrapping_add_signed(steps));
+        let (plain, addend) = (factor as f32, rest as f32);
+        let mut best = (wrong(plain, addend), plain, addend);
+        for steps in [0, 1, -1, 2, -2, 3, -3] {
+            for shift in [0.0, 1.0, -1.0, 2.0, -2.0, 4.0, -4.0, 8.0, -8.0] {
+                if best.0 == 0 {
+                    break;
+                }
+                let candidate = (nudged(plain, steps), (rest + shift * SHIFT) as f32);
+                let count = wrong(candidate.0, candidate.1);
+                if count < best.0 {
+                    best = (count, candidate.0, candidate.1);
+                }
+            }
+        }
+        self.multiplier.push(best.1);
+        self.addend.push(best.2);
     }
 
-    /// From a real number of output quanta to the byte.
+    /// The sums within [`CLOSE`] of a tie between two bytes, and what the graph rounds them to.
+    fn close_to_ties(&self, factor: f64, rest: f64, largest: i64, scale: f32) -> Vec<(f32, i32)> {
+        let mut close = Vec::new();
+        if !factor.is_normal() {
+            return close;
+        }
+        for below in i32::from(self.low) - 1..=i32::from(self.high) {
+            let tie = f64::from(below - self.zero_point) + 0.5;
+            let at = ((tie - rest) / factor).floor();
+            for sum in [at, at + 1.0] {
+                let real = sum.mul_add(factor, rest);
+                if (real - tie).abs() < CLOSE && sum.abs() <= largest as f64 {
+                    let written = (real * f64::from(scale)) as f32 / scale;
+                    close.push((sum as f32, written.round_ties_even() as i32));
+                }
+            }
+        }
+        close
+    }
+
     #[inline(always)]
-    pub(super) fn byte(&self, real: f32) -> i8 {
+    pub fn apply(&self, sum: i32, column: usize) -> i8 {
+        let real = (sum as f32).mul_add(self.multiplier[column], self.addend[column]);
         // Far outside of what bytes hold, and inside of what rounds right.
         const FAR: f32 = 1_048_576.0;
         let y = round_half_even(real.clamp(-FAR, FAR)).saturating_add(self.zero_point);
         y.clamp(self.low.into(), self.high.into()) as i8
     }
-
-    /// Panics unless there are so many columns.
-    pub(super) fn check(&self, columns: usize) {
-        assert!(self.multiplier.len() >= columns);
-        assert!(self.remainder.len() >= columns);
-        assert!(self.addend.len() >= columns);
-    }
 }
 
-/// What some columns are requantized with, in vectors `F`.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Scale<F> {
-    pub multiplier: F,
-    pub remainder: F,
-    pub addend: F,
-}
-
-impl<F> Scale<F> {
-    /// From the columns from `column` on.
-    #[inline(always)]
-    pub fn new(of: &Requantize, column: usize, load: impl Fn(*const f32) -> F) -> Self {
-        let load = |from: &[f32]| load(from[column..].as_ptr());
-        Scale {
-            multiplier: load(&of.multiplier),
-            remainder: load(&of.remainder),
-            addend: load(&of.addend),
-        }
-    }
-
-    /// For sums 64 times too large: powers of two scale both parts of the multiplier exactly.
-    #[inline(always)]
-    pub fn of_64ths(self, times: impl Fn(F) -> F) -> Self {
-        Scale {
-            multiplier: times(self.multiplier),
-            remainder: times(self.remainder),
-            addend: self.addend,
-        }
-    }
-}
-
-impl<F: Copy, const N: usize> Scale<[F; N]> {
-    /// One vector of several.
-    #[inline(always)]
-    pub fn part(self, index: usize) -> Scale<F> {
-        Scale {
-            multiplier: self.multiplier[index],
-            remainder: self.remainder[index],
-            addend: self.addend[index],
-        }
-    }
-}
+/// Quanta from a tie within which single precision may err, with all that `push` moves.
+const CLOSE: f64 = 2e-4;
+/// Quanta by which `push` moves an addend.
+const SHIFT: f64 = 1e-6;
 
 /// The integer nearest to `x`, ties to even, for |x| < 2^22: after adding 1.5 * 2^23 the lowest
 /// bits are the integer. Vectorizes where no rounding instruction does.
@@ -166,6 +165,30 @@ mod tests {
         assert_eq!(by_half.quantize(f64::NAN), -128);
         let bounded = Saturate::new(3, 3, 20);
         assert_eq!([f32::NAN, -9.0, 17.5, 16.5].map(|x| bounded.apply(x)), [3, 3, 20, 19]);
+    }
+
+    #[test]
+    fn sums_close_to_ties_round_as_the_graph_has_it() {
+        fastrand::seed(11);
+        let (mut plain, mut pushed) = (0, 0);
+        for _ in 0..300 {
+            let (factor, rest) = (fastrand::f64() * 0.01 + 1e-4, fastrand::f64() * 3.0 - 1.5);
+            let zero_point = fastrand::i32(-128..128);
+            let (multiplier, addend) = (Vec::new(), Vec::new());
+            let (low, high) = (i8::MIN, i8::MAX);
+            let mut requantize = Requantize { multiplier, addend, zero_point, low, high };
+            requantize.push(factor, rest, 1 << 24, 1.0);
+            for sum in -200_000..200_000 {
+                let exact = (f64::from(sum).mul_add(factor, rest) as f32).round_ties_even();
+                let exact = f64::from(exact);
+                let exact = (exact + f64::from(zero_point)).clamp(-128.0, 127.0) as i8;
+                pushed += u32::from(requantize.apply(sum, 0) != exact);
+                let real = (sum as f32).mul_add(factor as f32, rest as f32);
+                let y = real.round_ties_even() + zero_point as f32;
+                plain += u32::from(y.clamp(-128.0, 127.0) as i8 != exact);
+            }
+        }
+        assert!(plain > 20 && pushed * 10 < plain, "{pushed} wrong of {plain} before");
     }
 
     #[test]

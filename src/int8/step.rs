@@ -423,7 +423,6 @@ fn macs(convolution: &draft::Convolution) -> u64 {
 fn part(requantize: &Requantize, columns: Range<usize>) -> Requantize {
     Requantize {
         multiplier: requantize.multiplier[columns.clone()].to_vec(),
-        remainder: requantize.remainder[columns.clone()].to_vec(),
         addend: requantize.addend[columns].to_vec(),
         ..*requantize
     }

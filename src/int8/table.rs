@@ -148,6 +148,8 @@ fn replace_all(table: &[i8; 256], values: &mut [i8]) {
         ),
         _ => values,
     };
+    #[cfg(target_arch = "aarch64")]
+    let values = super::kernels::look_up(table, values);
     for x in values {
         *x = table[usize::from(*x as u8)];
     }

@@ -93,7 +93,6 @@ impl TransposedConvolution {
                     part.bias.extend_from_slice(bias);
                     for column in 0..columns {
                         part.multiplier.push(requantize.multiplier[column]);
-                        part.remainder.push(requantize.remainder[column]);
                         part.addend.push(requantize.addend[column]);
                         let kernel = &weights[column * kernel_y * kernel_x * in_channels..];
                         for ky in &y.taps {
@@ -129,7 +128,6 @@ impl TransposedConvolution {
                     input_zero_point,
                     Requantize {
                         multiplier: part.multiplier,
-                        remainder: part.remainder,
                         addend: part.addend,
                         ..requantize.clone()
                     },
@@ -194,7 +192,6 @@ struct Part {
     weights: Vec<i16>,
     bias: Vec<i32>,
     multiplier: Vec<f32>,
-    remainder: Vec<f32>,
     addend: Vec<f32>,
     segments: Vec<Segment>,
 }

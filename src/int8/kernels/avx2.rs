@@ -4,7 +4,7 @@
 use std::arch::x86_64::*;
 
 use super::tile::{self, Lanes};
-use super::{Columns, Element, Format, Products, ProductsFormat, Requantize, Row, Scale, Store};
+use super::{Columns, Element, Format, Products, ProductsFormat, Requantize, Row, Store};
 
 pub const FORMAT: Format = Format { element: Element::Difference, group: 2, block: 8 };
 pub const PRODUCTS_FORMAT: ProductsFormat =
@@ -89,7 +89,7 @@ pub struct Words(pub __m256i);
 
 impl Lanes for Words {
     const COLUMNS: usize = 8;
-    type Reals = __m256;
+    type Scale = (__m256, __m256);
 
     #[inline(always)]
     unsafe fn splat(group: i32) -> Self {
@@ -119,20 +119,21 @@ impl Lanes for Words {
     }
 
     #[inline(always)]
-    unsafe fn reals(from: *const f32, valid: usize) -> __m256 {
+    unsafe fn scale(multiplier: *const f32, addend: *const f32, valid: usize) -> Self::Scale {
         // SAFETY: only valid lanes are loaded.
         unsafe {
             let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
             let mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(valid as i32), lanes);
-            _mm256_maskload_ps(from, mask)
+            (_mm256_maskload_ps(multiplier, mask), _mm256_maskload_ps(addend, mask))
         }
     }
 
     #[inline(always)]
-    unsafe fn bytes(self, scale: Scale<__m256>, to: &Requantize) -> __m128i {
+    unsafe fn bytes(self, scale: Self::Scale, to: &Requantize) -> __m128i {
         // SAFETY: as the trait's.
         unsafe {
-            let y = rounded(self.0, scale);
+            let real = _mm256_fmadd_ps(_mm256_cvtepi32_ps(self.0), scale.0, scale.1);
+            let y = _mm256_cvtps_epi32(real);
             let y = _mm256_add_epi32(y, _mm256_set1_epi32(to.zero_point));
             let (low, high) = (_mm256_castsi256_si128(y), _mm256_extracti128_si256::<1>(y));
             let y = _mm_packs_epi32(low, high);
@@ -165,16 +166,5 @@ impl Lanes for Words {
                 std::ptr::copy_nonoverlapping(sums.as_ptr(), out, valid);
             }
         }
-    }
-}
-
-/// Sums in output quanta, exact below 2^31 of them.
-#[inline(always)]
-pub unsafe fn rounded(sums: __m256i, scale: Scale<__m256>) -> __m256i {
-    // SAFETY: whoever has such vectors has checked the processor.
-    unsafe {
-        let sums = _mm256_cvtepi32_ps(sums);
-        let inner = _mm256_fmadd_ps(sums, scale.remainder, scale.addend);
-        _mm256_cvtps_epi32(_mm256_fmadd_ps(sums, scale.multiplier, inner))
     }
 }

@@ -4,7 +4,7 @@
 use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
 
-use super::{DepthwiseRow, Requantize, Scale, avx2, reference};
+use super::{DepthwiseRow, Requantize, avx2, reference};
 
 /// Pairs of taps whose interleaved weights are kept at hand.
 const PAIRS: usize = 64;
@@ -28,7 +28,8 @@ pub fn depthwise(row: &DepthwiseRow, requantize: &Requantize, out: &mut [i8], pi
 /// What the lanes of 16 channels need, in the order that interleaving leaves them in.
 struct Lanes {
     bias: [__m256i; 2],
-    scale: [Scale<__m256>; 2],
+    multiplier: [__m256; 2],
+    addend: [__m256; 2],
 }
 
 #[target_feature(enable = "avx2,fma")]
@@ -43,7 +44,10 @@ unsafe fn block(
     unsafe {
         let lanes = Lanes {
             bias: interleaved(row.bias.as_ptr().add(channel)),
-            scale: scale(requantize, channel),
+            multiplier: interleaved(requantize.multiplier.as_ptr().add(channel).cast())
+                .map(|x| _mm256_castsi256_ps(x)),
+            addend: interleaved(requantize.addend.as_ptr().add(channel).cast())
+                .map(|x| _mm256_castsi256_ps(x)),
         };
         let mut weights = [const { MaybeUninit::<[__m256i; 2]>::uninit() }; PAIRS];
         let load = |tap: usize| {
@@ -84,19 +88,6 @@ unsafe fn interleaved(from: *const i32) -> [__m256i; 2] {
     }
 }
 
-/// The scales of 16 channels in the same order.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn scale(requantize: &Requantize, channel: usize) -> [Scale<__m256>; 2] {
-    // SAFETY: the caller has checked that there are so many.
-    unsafe {
-        let both = Scale::new(requantize, channel, |from| {
-            interleaved(from.cast()).map(|x| _mm256_castsi256_ps(x))
-        });
-        [0, 1].map(|i| both.part(i))
-    }
-}
-
 #[allow(clippy::too_many_arguments)]
 #[inline]
 #[target_feature(enable = "avx2,fma")]
@@ -129,8 +120,10 @@ unsafe fn pixels<const P: usize>(
         }
         for (p, sums) in sums.into_iter().enumerate() {
             let mut y = [_mm256_setzero_si256(); 2];
-            for ((y, sums), scale) in y.iter_mut().zip(sums).zip(lanes.scale) {
-                *y = avx2::rounded(sums, scale);
+            for (i, y) in y.iter_mut().enumerate() {
+                let real = _mm256_cvtepi32_ps(sums[i]);
+                *y =
+                    _mm256_cvtps_epi32(_mm256_fmadd_ps(real, lanes.multiplier[i], lanes.addend[i]));
             }
             let zero_point = _mm256_set1_epi16(requantize.zero_point as i16);
             let y = _mm256_adds_epi16(_mm256_packs_epi32(y[0], y[1]), zero_point);

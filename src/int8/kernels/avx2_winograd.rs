@@ -3,10 +3,10 @@
 
 use std::arch::x86_64::*;
 
+use super::Requantize;
 use super::avx2::{self, Words as Pairs};
 use super::tile::Lanes;
 use super::winograd::{self, InputTiles, Longs, NINTH, OutputTiles, Words};
-use super::{Requantize, Scale};
 
 pub fn input(tiles: &InputTiles, out: &mut [i16], position_pitch: usize) {
     assert!(avx2::available());
@@ -143,7 +143,7 @@ impl Words for Eight {
 
 impl Longs for Pairs {
     const LANES: usize = 8;
-    type Reals = __m256;
+    type Scale = <Self as Lanes>::Scale;
 
     #[inline(always)]
     unsafe fn load(from: *const i32) -> Self {
@@ -182,19 +182,16 @@ impl Longs for Pairs {
     }
 
     #[inline(always)]
-    unsafe fn reals(from: *const f32, valid: usize) -> __m256 {
+    unsafe fn scale(multiplier: *const f32, addend: *const f32, valid: usize) -> Self::Scale {
         // SAFETY: as the trait's.
-        unsafe { <Self as Lanes>::reals(from, valid) }
+        unsafe {
+            let (multiplier, addend) = <Self as Lanes>::scale(multiplier, addend, valid);
+            (_mm256_mul_ps(multiplier, _mm256_set1_ps(1.0 / 64.0)), addend)
+        }
     }
 
     #[inline(always)]
-    unsafe fn shrink(reals: __m256) -> __m256 {
-        // SAFETY: as the trait's.
-        unsafe { _mm256_mul_ps(reals, _mm256_set1_ps(1.0 / 64.0)) }
-    }
-
-    #[inline(always)]
-    unsafe fn store_bytes(self, scale: Scale<__m256>, to: &Requantize, out: *mut i8, valid: usize) {
+    unsafe fn store_bytes(self, scale: Self::Scale, to: &Requantize, out: *mut i8, valid: usize) {
         // SAFETY: as the trait's.
         unsafe { <Self as Lanes>::store_bytes(self.bytes(scale, to), out, valid) }
     }

@@ -3,9 +3,8 @@
 
 use std::arch::{asm, x86_64::*};
 
-use super::avx2;
 use super::tile::{self, Lanes};
-use super::{Columns, Element, Format, Products, ProductsFormat, Requantize, Row, Scale, Store};
+use super::{Columns, Element, Format, Products, ProductsFormat, Requantize, Row, Store};
 
 pub const FORMAT: Format = Format { element: Element::Unsigned, group: 4, block: 16 };
 pub const PRODUCTS_FORMAT: ProductsFormat =
@@ -167,11 +166,20 @@ impl<D> Wide<D> {
     pub fn new(sums: __m512i) -> Self {
         Wide(sums, std::marker::PhantomData)
     }
+
+    #[inline(always)]
+    unsafe fn rounded(self, scale: (__m512, __m512)) -> __m512i {
+        // SAFETY: whoever has such a vector has checked the processor.
+        unsafe {
+            let real = _mm512_fmadd_ps(_mm512_cvtepi32_ps(self.0), scale.0, scale.1);
+            _mm512_cvt_roundps_epi32::<NEAREST>(real)
+        }
+    }
 }
 
 impl<D: Dot> Lanes for Wide<D> {
     const COLUMNS: usize = 16;
-    type Reals = __m512;
+    type Scale = (__m512, __m512);
 
     #[inline(always)]
     unsafe fn splat(group: i32) -> Self {
@@ -201,17 +209,18 @@ impl<D: Dot> Lanes for Wide<D> {
     }
 
     #[inline(always)]
-    unsafe fn reals(from: *const f32, valid: usize) -> __m512 {
+    unsafe fn scale(multiplier: *const f32, addend: *const f32, valid: usize) -> Self::Scale {
+        let mask = mask(valid);
         // SAFETY: only valid lanes are loaded.
-        unsafe { _mm512_maskz_loadu_ps(mask(valid), from) }
+        unsafe { (_mm512_maskz_loadu_ps(mask, multiplier), _mm512_maskz_loadu_ps(mask, addend)) }
     }
 
     #[inline(always)]
-    unsafe fn bytes(self, scale: Scale<Self::Reals>, to: &Requantize) -> __m128i {
+    unsafe fn bytes(self, scale: Self::Scale, to: &Requantize) -> __m128i {
         // SAFETY: as the trait's.
         unsafe {
             let zero_point = _mm512_set1_epi32(to.zero_point);
-            let y = _mm512_cvtsepi32_epi8(_mm512_add_epi32(rounded(self.0, scale), zero_point));
+            let y = _mm512_cvtsepi32_epi8(_mm512_add_epi32(self.rounded(scale), zero_point));
             bound(y, to)
         }
     }
@@ -225,7 +234,7 @@ impl<D: Dot> Lanes for Wide<D> {
     #[inline(always)]
     unsafe fn store_four(
         sums: [Self; 4],
-        scale: Scale<Self::Reals>,
+        scale: Self::Scale,
         to: &Requantize,
         out: *mut i8,
         pixel_pitch: usize,
@@ -233,11 +242,10 @@ impl<D: Dot> Lanes for Wide<D> {
         // SAFETY: as the trait's.
         unsafe {
             let [a, b, c, d] = sums;
-            let (a, b) = (rounded(a.0, scale), rounded(b.0, scale));
-            let (c, d) = (rounded(c.0, scale), rounded(d.0, scale));
+            let y = [a.rounded(scale), b.rounded(scale), c.rounded(scale), d.rounded(scale)];
             let zero_point = _mm512_set1_epi16(to.zero_point as i16);
-            let first = _mm512_adds_epi16(_mm512_packs_epi32(a, b), zero_point);
-            let second = _mm512_adds_epi16(_mm512_packs_epi32(c, d), zero_point);
+            let first = _mm512_adds_epi16(_mm512_packs_epi32(y[0], y[1]), zero_point);
+            let second = _mm512_adds_epi16(_mm512_packs_epi32(y[2], y[3]), zero_point);
             let y = _mm512_packs_epi16(first, second);
             let y = _mm512_min_epi8(y, _mm512_set1_epi8(to.high));
             let y = _mm512_max_epi8(y, _mm512_set1_epi8(to.low));
@@ -280,7 +288,7 @@ impl<D> Half<D> {
 
 impl<D: Dot> Lanes for Half<D> {
     const COLUMNS: usize = 8;
-    type Reals = __m256;
+    type Scale = (__m256, __m256);
 
     #[inline(always)]
     unsafe fn splat(group: i32) -> Self {
@@ -310,16 +318,18 @@ impl<D: Dot> Lanes for Half<D> {
     }
 
     #[inline(always)]
-    unsafe fn reals(from: *const f32, valid: usize) -> __m256 {
+    unsafe fn scale(multiplier: *const f32, addend: *const f32, valid: usize) -> Self::Scale {
+        let mask = mask(valid) as u8;
         // SAFETY: only valid lanes are loaded.
-        unsafe { _mm256_maskz_loadu_ps(mask(valid) as u8, from) }
+        unsafe { (_mm256_maskz_loadu_ps(mask, multiplier), _mm256_maskz_loadu_ps(mask, addend)) }
     }
 
     #[inline(always)]
-    unsafe fn bytes(self, scale: Scale<Self::Reals>, to: &Requantize) -> __m128i {
+    unsafe fn bytes(self, scale: Self::Scale, to: &Requantize) -> __m128i {
         // SAFETY: as the trait's.
         unsafe {
-            let y = avx2::rounded(self.0, scale);
+            let real = _mm256_fmadd_ps(_mm256_cvtepi32_ps(self.0), scale.0, scale.1);
+            let y = _mm256_cvtps_epi32(real);
             let y = _mm256_cvtsepi32_epi8(_mm256_add_epi32(y, _mm256_set1_epi32(to.zero_point)));
             bound(y, to)
         }
@@ -339,17 +349,6 @@ impl<D: Dot> Lanes for Half<D> {
 }
 
 const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
-
-/// Sums in output quanta, exact below 2^31 of them.
-#[inline(always)]
-pub unsafe fn rounded(sums: __m512i, scale: Scale<__m512>) -> __m512i {
-    // SAFETY: whoever has such vectors has checked the processor.
-    unsafe {
-        let sums = _mm512_cvtepi32_ps(sums);
-        let inner = _mm512_fmadd_ps(sums, scale.remainder, scale.addend);
-        _mm512_cvt_roundps_epi32::<NEAREST>(_mm512_fmadd_ps(sums, scale.multiplier, inner))
-    }
-}
 
 /// The first `valid` of 16 lanes.
 #[inline(always)]

@@ -4,7 +4,7 @@
 use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
 
-use super::{DepthwiseRow, Requantize, Scale, avx512, avx512_depthwise3, reference};
+use super::{DepthwiseRow, Requantize, avx512, avx512_depthwise3, reference};
 
 /// Pairs of taps whose interleaved weights are kept at hand.
 const PAIRS: usize = 64;
@@ -27,7 +27,8 @@ pub fn depthwise(row: &DepthwiseRow, requantize: &Requantize, out: &mut [i8], pi
 struct Lanes {
     channels: __mmask32,
     bias: [__m512i; 2],
-    scale: [Scale<__m512>; 2],
+    multiplier: [__m512; 2],
+    addend: [__m512; 2],
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma")]
@@ -45,7 +46,10 @@ unsafe fn block(
         let lanes = Lanes {
             channels,
             bias: interleaved(row.bias.as_ptr().add(channel), channels),
-            scale: scale(requantize, channel, channels),
+            multiplier: interleaved(requantize.multiplier.as_ptr().add(channel).cast(), channels)
+                .map(|x| _mm512_castsi512_ps(x)),
+            addend: interleaved(requantize.addend.as_ptr().add(channel).cast(), channels)
+                .map(|x| _mm512_castsi512_ps(x)),
         };
         let mut weights = [const { MaybeUninit::<[__m512i; 2]>::uninit() }; PAIRS];
         let load = |tap: usize| {
@@ -106,23 +110,6 @@ unsafe fn interleaved(from: *const i32, channels: __mmask32) -> [__m512i; 2] {
     }
 }
 
-/// The scales of 32 channels in the same order.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma")]
-unsafe fn scale(
-    requantize: &Requantize,
-    channel: usize,
-    channels: __mmask32,
-) -> [Scale<__m512>; 2] {
-    // SAFETY: only valid lanes are loaded.
-    unsafe {
-        let both = Scale::new(requantize, channel, |from| {
-            interleaved(from.cast(), channels).map(|x| _mm512_castsi512_ps(x))
-        });
-        [0, 1].map(|i| both.part(i))
-    }
-}
-
 /// The sums of P pixels, whatever their taps.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma")]
@@ -167,8 +154,10 @@ unsafe fn requantized<const P: usize>(
     unsafe {
         for (p, sums) in sums.into_iter().enumerate() {
             let mut y = [_mm512_setzero_si512(); 2];
-            for ((y, sums), scale) in y.iter_mut().zip(sums).zip(lanes.scale) {
-                *y = avx512::rounded(sums, scale);
+            for (i, y) in y.iter_mut().enumerate() {
+                let real = _mm512_cvtepi32_ps(sums[i]);
+                *y =
+                    _mm512_cvtps_epi32(_mm512_fmadd_ps(real, lanes.multiplier[i], lanes.addend[i]));
             }
             let zero_point = _mm512_set1_epi16(requantize.zero_point as i16);
             let y = _mm512_adds_epi16(_mm512_packs_epi32(y[0], y[1]), zero_point);

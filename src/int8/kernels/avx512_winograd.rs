@@ -6,7 +6,7 @@ use std::arch::x86_64::*;
 use super::avx512::{self, Half, Wide, Words as Pairs};
 use super::tile::Lanes;
 use super::winograd::{self, InputTiles, Longs, NINTH, OutputTiles, Words};
-use super::{Requantize, Scale, avx2_winograd::Eight};
+use super::{Requantize, avx2_winograd::Eight};
 
 pub fn input(tiles: &InputTiles, out: &mut [i16], position_pitch: usize) {
     assert!(avx512::available());
@@ -111,7 +111,7 @@ macro_rules! longs {
     ($type:ty, $lanes:literal, $add:ident, $sub:ident, $shl:ident, $mul:ident, $set:ident, $times:ident, $splat:ident) => {
         impl Longs for $type {
             const LANES: usize = $lanes;
-            type Reals = <Self as Lanes>::Reals;
+            type Scale = <Self as Lanes>::Scale;
 
             #[inline(always)]
             unsafe fn load(from: *const i32) -> Self {
@@ -144,21 +144,22 @@ macro_rules! longs {
             }
 
             #[inline(always)]
-            unsafe fn reals(from: *const f32, valid: usize) -> Self::Reals {
+            unsafe fn scale(
+                multiplier: *const f32,
+                addend: *const f32,
+                valid: usize,
+            ) -> Self::Scale {
                 // SAFETY: as the trait's.
-                unsafe { <Self as Lanes>::reals(from, valid) }
-            }
-
-            #[inline(always)]
-            unsafe fn shrink(reals: Self::Reals) -> Self::Reals {
-                // SAFETY: as the trait's.
-                unsafe { $times(reals, $splat(1.0 / 64.0)) }
+                unsafe {
+                    let (multiplier, addend) = <Self as Lanes>::scale(multiplier, addend, valid);
+                    ($times(multiplier, $splat(1.0 / 64.0)), addend)
+                }
             }
 
             #[inline(always)]
             unsafe fn store_bytes(
                 self,
-                scale: Scale<<Self as Lanes>::Reals>,
+                scale: Self::Scale,
                 to: &Requantize,
                 out: *mut i8,
                 valid: usize,
@@ -170,7 +171,7 @@ macro_rules! longs {
             #[inline(always)]
             unsafe fn store_four(
                 sums: [Self; 4],
-                scale: Scale<<Self as Lanes>::Reals>,
+                scale: Self::Scale,
                 to: &Requantize,
                 out: *mut i8,
                 pixel_pitch: usize,

@@ -18,6 +18,8 @@ mod arm_depthwise;
 #[cfg(target_arch = "aarch64")]
 mod arm_products;
 #[cfg(target_arch = "aarch64")]
+mod arm_table;
+#[cfg(target_arch = "aarch64")]
 mod arm_winograd;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -48,13 +50,15 @@ mod store;
 mod tile;
 mod winograd;
 
+#[cfg(target_arch = "aarch64")]
+pub use arm_table::look_up;
 #[cfg(target_arch = "x86_64")]
 pub use avx512_table::look_up;
 pub use detection::UnknownKernels;
 pub use scratch::{SLACK, split, unsigned};
 pub use winograd::{InputTiles, OutputTiles, TILES};
 
-use super::requantization::{Requantize, Scale};
+use super::requantization::Requantize;
 
 /// The sets of inner loops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -357,7 +361,8 @@ impl Columns {
         }
         match store {
             Store::Bytes { requantize, out, pixel_pitch, segments } => {
-                requantize.check(self.count);
+                assert!(requantize.multiplier.len() >= self.count);
+                assert!(requantize.addend.len() >= self.count);
                 for segment in *segments {
                     assert!(last * pixel_pitch + segment.offset + segment.columns <= out.len());
                 }
@@ -384,7 +389,8 @@ impl DepthwiseRow<'_> {
     fn check(&self, requantize: &Requantize, out: &[i8], pixel_pitch: usize) {
         assert!(self.weights.len() >= self.taps.len() * self.channels);
         assert!(self.bias.len() >= self.channels);
-        requantize.check(self.channels);
+        assert!(requantize.multiplier.len() >= self.channels);
+        assert!(requantize.addend.len() >= self.channels);
         let Some(last) = self.pixels.checked_sub(1) else { return };
         for tap in self.taps {
             assert!(last * self.pixel_stride + tap + self.channels <= self.panel.len());

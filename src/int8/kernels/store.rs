@@ -4,7 +4,7 @@
 use std::arch::x86_64::{_mm_storel_epi64, _mm_storeu_si128, _mm_unpackhi_epi64};
 
 use super::tile::{Finish, Lanes};
-use super::{Requantize, Scale, Segment};
+use super::{Requantize, Segment};
 
 /// Where a vector's columns go, from the pixel's output on.
 #[derive(Clone, Copy)]
@@ -40,7 +40,7 @@ impl Place {
 /// Requantized bytes of vectors that go to one place each: the common case, kept short.
 pub struct PlainBytes<'a, V: Lanes, const C: usize> {
     pub requantize: &'a Requantize,
-    pub scale: [Scale<V::Reals>; C],
+    pub scale: [V::Scale; C],
     /// One a vector of columns.
     pub out: [*mut i8; C],
     pub pixel_pitch: usize,
@@ -87,7 +87,7 @@ impl<V: Lanes, const C: usize> Finish<V, C> for PlainBytes<'_, V, C> {
 /// Requantized bytes.
 pub struct Bytes<'a, V: Lanes, const C: usize> {
     pub requantize: &'a Requantize,
-    pub scale: [Scale<V::Reals>; C],
+    pub scale: [V::Scale; C],
     pub out: *mut i8,
     pub pixel_pitch: usize,
     pub segments: &'a [Segment],

@@ -7,14 +7,14 @@
 use std::arch::x86_64::__m128i;
 
 use super::store::{Bytes, Place, PlainBytes, Sums};
-use super::{Columns, Products, Requantize, Row, Scale, Store, Weights};
+use super::{Columns, Products, Requantize, Row, Store, Weights};
 
 /// A vector of 32-bit sums, one a column. Whoever calls has checked that the processor has it and
 /// that the pointers are good for the lanes that are asked for.
 pub trait Lanes: Copy {
     const COLUMNS: usize;
-    /// Single precision, one a column.
-    type Reals: Copy;
+    /// Multipliers and addends of the columns.
+    type Scale: Copy;
 
     unsafe fn splat(group: i32) -> Self;
     unsafe fn load(from: *const u8) -> Self;
@@ -22,17 +22,17 @@ pub trait Lanes: Copy {
     unsafe fn dot(self, x: Self, weights: Self) -> Self;
     /// Adds `shift * sum` in 32 bits.
     unsafe fn shifted(self, shift: Self, sum: i32) -> Self;
-    /// The first `valid` columns.
-    unsafe fn reals(from: *const f32, valid: usize) -> Self::Reals;
+    /// The scale of the first `valid` columns.
+    unsafe fn scale(multiplier: *const f32, addend: *const f32, valid: usize) -> Self::Scale;
     /// Requantized, in the first bytes.
-    unsafe fn bytes(self, scale: Scale<Self::Reals>, to: &Requantize) -> __m128i;
+    unsafe fn bytes(self, scale: Self::Scale, to: &Requantize) -> __m128i;
     /// Stores the first `valid` columns.
     unsafe fn store_bytes(bytes: __m128i, out: *mut i8, valid: usize);
     /// Requantizes and stores all columns of four pixels.
     #[inline(always)]
     unsafe fn store_four(
         sums: [Self; 4],
-        scale: Scale<Self::Reals>,
+        scale: Self::Scale,
         to: &Requantize,
         out: *mut i8,
         pixel_pitch: usize,
@@ -212,7 +212,8 @@ pub unsafe fn dense<V: Lanes, const C: usize>(
             Store::Bytes { requantize, out, pixel_pitch, segments } => {
                 let scale = |c: usize| {
                     let at = column + c * V::COLUMNS;
-                    Scale::new(requantize, at, |from| V::reals(from, valid[c]))
+                    let multiplier = requantize.multiplier.as_ptr().add(at);
+                    V::scale(multiplier, requantize.addend.as_ptr().add(at), valid[c])
                 };
                 let mut scales = [scale(0); C];
                 let mut places = [Place::Scattered; C];

@@ -9,7 +9,7 @@
 
 use std::mem::MaybeUninit;
 
-use super::{Requantize, Scale};
+use super::Requantize;
 
 /// Tiles that [`input`] takes at once.
 pub const TILES: usize = 8;
@@ -68,31 +68,22 @@ pub trait Words: Copy {
 /// 32-bit lanes, wrapping. Whoever calls has checked that the processor has it.
 pub trait Longs: Copy {
     const LANES: usize;
-    /// Single precision, one a lane.
-    type Reals: Copy;
+    type Scale: Copy;
     unsafe fn load(from: *const i32) -> Self;
     unsafe fn add(self, other: Self) -> Self;
     unsafe fn sub(self, other: Self) -> Self;
     unsafe fn shl<const N: u32>(self) -> Self;
     /// A ninth, exact.
     unsafe fn ninth(self) -> Self;
-    /// The first `valid` lanes.
-    unsafe fn reals(from: *const f32, valid: usize) -> Self::Reals;
-    /// A 64th, exact.
-    unsafe fn shrink(reals: Self::Reals) -> Self::Reals;
+    /// That of sums 64 times too large.
+    unsafe fn scale(multiplier: *const f32, addend: *const f32, valid: usize) -> Self::Scale;
     /// Requantizes and stores the first `valid` lanes.
-    unsafe fn store_bytes(
-        self,
-        scale: Scale<Self::Reals>,
-        to: &Requantize,
-        out: *mut i8,
-        valid: usize,
-    );
+    unsafe fn store_bytes(self, scale: Self::Scale, to: &Requantize, out: *mut i8, valid: usize);
     /// The same with all lanes of four pixels.
     #[inline(always)]
     unsafe fn store_four(
         sums: [Self; 4],
-        scale: Scale<Self::Reals>,
+        scale: Self::Scale,
         to: &Requantize,
         out: *mut i8,
         pixel_pitch: usize,
@@ -123,7 +114,8 @@ impl OutputTiles<'_> {
         assert!(self.columns.is_multiple_of(8) && self.valid <= self.columns);
         assert!(self.bias.len() >= self.columns);
         assert!(self.sums.len() >= 35 * self.position_pitch + self.tiles * self.columns);
-        requantize.check(self.column + self.valid);
+        assert!(requantize.multiplier.len() >= self.column + self.valid);
+        assert!(requantize.addend.len() >= self.column + self.valid);
         assert!((1..=4).contains(&self.rows) && (1..=4 * self.tiles).contains(&self.pixels));
         let last = (self.rows - 1) * self.row_pitch + (self.pixels - 1) * self.pixel_pitch;
         assert!(out.len() >= last + self.valid);
@@ -215,8 +207,8 @@ pub unsafe fn output<V: Longs>(
     unsafe {
         let valid = (tiles.valid - column).min(V::LANES);
         let at = tiles.column + column;
-        let scale = Scale::new(requantize, at, |from| V::reals(from, valid));
-        let scale = scale.of_64ths(|reals| V::shrink(reals));
+        let multiplier = requantize.multiplier.as_ptr().add(at);
+        let scale = V::scale(multiplier, requantize.addend.as_ptr().add(at), valid);
         let bias = V::load(tiles.bias.as_ptr().add(column));
         let out = out.as_mut_ptr().add(column);
         for tile in 0..tiles.tiles {
@@ -265,9 +257,14 @@ pub unsafe fn output<V: Longs>(
 unsafe fn position_column<V: Longs>(sums: *const i32, pitch: usize) -> [V; 6] {
     // SAFETY: as the caller's.
     unsafe {
-        let at = |position: usize| sums.add(position * pitch);
-        let (a, b, c) = (V::load(at(0)), V::load(at(6)), V::load(at(12)));
-        [a, b, c, V::load(at(18)), V::load(at(24)), V::load(at(30))]
+        [
+            V::load(sums),
+            V::load(sums.add(6 * pitch)),
+            V::load(sums.add(12 * pitch)),
+            V::load(sums.add(18 * pitch)),
+            V::load(sums.add(24 * pitch)),
+            V::load(sums.add(30 * pitch)),
+        ]
     }
 }
 
@@ -321,7 +318,7 @@ impl<const N: usize> Words for [i16; N] {
 
 impl<const N: usize> Longs for [i32; N] {
     const LANES: usize = N;
-    type Reals = [f32; N];
+    type Scale = ([f32; N], [f32; N]);
 
     #[inline(always)]
     unsafe fn load(from: *const i32) -> Self {
@@ -350,29 +347,23 @@ impl<const N: usize> Longs for [i32; N] {
     }
 
     #[inline(always)]
-    unsafe fn reals(from: *const f32, valid: usize) -> [f32; N] {
-        let mut reals = [0.0; N];
+    unsafe fn scale(multiplier: *const f32, addend: *const f32, valid: usize) -> Self::Scale {
+        let mut scale = ([0.0; N], [0.0; N]);
         // SAFETY: as the trait's.
-        unsafe { std::ptr::copy_nonoverlapping(from, reals.as_mut_ptr(), valid) };
-        reals
+        unsafe {
+            std::ptr::copy_nonoverlapping(multiplier, scale.0.as_mut_ptr(), valid);
+            std::ptr::copy_nonoverlapping(addend, scale.1.as_mut_ptr(), valid);
+        }
+        scale.0 = scale.0.map(|multiplier| multiplier / 64.0);
+        scale
     }
 
     #[inline(always)]
-    unsafe fn shrink(reals: [f32; N]) -> [f32; N] {
-        reals.map(|real| real / 64.0)
-    }
-
-    #[inline(always)]
-    unsafe fn store_bytes(
-        self,
-        scale: Scale<Self::Reals>,
-        to: &Requantize,
-        out: *mut i8,
-        valid: usize,
-    ) {
+    unsafe fn store_bytes(self, scale: Self::Scale, to: &Requantize, out: *mut i8, valid: usize) {
         let bytes: [i8; N] = std::array::from_fn(|i| {
-            let (sum, scale) = (self[i] as f32, scale.part(i));
-            to.byte(sum.mul_add(scale.multiplier, sum.mul_add(scale.remainder, scale.addend)))
+            let real = (self[i] as f32).mul_add(scale.0[i], scale.1[i]);
+            let y = crate::int8::round_half_even(real).wrapping_add(to.zero_point);
+            y.clamp(to.low.into(), to.high.into()) as i8
         });
         // SAFETY: as the trait's.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), out, valid) }

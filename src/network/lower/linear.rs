@@ -26,7 +26,7 @@ struct Column {
 }
 
 /// Beyond this a requantized sum could not be told from its neighbours any more.
-const FARTHEST: f64 = (1 << 22) as f64;
+const FARTHEST: f64 = (1 << 30) as f64;
 
 impl<'a> Lowering<'a> {
     /// The step of a linear operator, requantized to `target`.
@@ -493,8 +493,9 @@ fn finish(
         }
         None => (1.0, 0, i8::MIN, i8::MAX),
     };
-    let (mut multiplier, mut remainder) = (Vec::new(), Vec::new());
-    let (mut addend, mut bias) = (Vec::new(), Vec::new());
+    let (multiplier, addend) = (Vec::new(), Vec::new());
+    let mut requantize = Requantize { multiplier, addend, zero_point, low, high };
+    let mut bias = Vec::new();
     for (column, weights) in columns.iter().zip(weights.chunks(depth.max(1))) {
         let sum: i64 = weights.iter().map(|weight| 255 * i64::from(weight.unsigned_abs())).sum();
         let largest = sum + i64::from(column.bias.unsigned_abs());
@@ -506,10 +507,14 @@ fn finish(
         if target.is_some() && !(farthest < FARTHEST) {
             return Err(format!("its sums reach {farthest:.0} quanta of the output"));
         }
-        multiplier.push(factor as f32);
-        remainder.push((factor - f64::from(factor as f32)) as f32);
-        addend.push((column.rest / scale) as f32);
+        match target {
+            Some(_) => requantize.push(factor, column.rest / scale, largest, scale as f32),
+            None => {
+                requantize.multiplier.push(factor as f32);
+                requantize.addend.push(column.rest as f32);
+            }
+        }
         bias.push(column.bias);
     }
-    Ok((bias, Requantize { multiplier, remainder, addend, zero_point, low, high }))
+    Ok((bias, requantize))
 }

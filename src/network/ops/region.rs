@@ -18,7 +18,15 @@ impl Threads {
             return Ok(Threads(None));
         }
         let name = |index| format!("segcam {index}");
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(count).thread_name(name).build()?;
+        // Each on a core of its own: woken together, they would else begin on one.
+        let cores = core_affinity::get_core_ids().unwrap_or_default();
+        let pin = move |index: usize| {
+            if let Some(core) = cores.get(index).filter(|_| cores.len() >= count) {
+                core_affinity::set_for_current(*core);
+            }
+        };
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(count);
+        let pool = pool.thread_name(name).start_handler(pin).build()?;
         Ok(Threads(Some(Arc::new(pool))))
     }
 
