@@ -63,6 +63,7 @@ impl Winograd {
         tiles >= format.least_tiles
             && products >= format.least_products
             && geometry.in_channels >= format.least_channels
+            && 2 * 36 * products <= format.most_bytes
             && columns >= 8
     }
 

@@ -6,8 +6,14 @@ use std::arch::{aarch64::*, asm};
 
 use super::{Products, ProductsFormat};
 
-pub const FORMAT: ProductsFormat =
-    ProductsFormat { group: 1, block: 16, least_tiles: 8, least_products: 24, least_channels: 3 };
+pub const FORMAT: ProductsFormat = ProductsFormat {
+    group: 1,
+    block: 16,
+    least_tiles: 8,
+    least_products: 24,
+    least_channels: 3,
+    most_bytes: usize::MAX,
+};
 
 pub fn products(products: &Products, out: &mut [i32]) {
     products.check(out, FORMAT);

@@ -7,8 +7,14 @@ use super::tile::{self, Lanes};
 use super::{Columns, Element, Format, Products, ProductsFormat, Requantize, Row, Store};
 
 pub const FORMAT: Format = Format { element: Element::Difference, group: 2, block: 8 };
-pub const PRODUCTS_FORMAT: ProductsFormat =
-    ProductsFormat { group: 2, block: 16, least_tiles: 12, least_products: 128, least_channels: 8 };
+pub const PRODUCTS_FORMAT: ProductsFormat = ProductsFormat {
+    group: 2,
+    block: 16,
+    least_tiles: 12,
+    least_products: 128,
+    least_channels: 8,
+    most_bytes: usize::MAX,
+};
 
 /// Pixels of a tile: 6 times 2 sums leave registers for the operands.
 const PIXELS: usize = 6;

@@ -7,8 +7,14 @@ use super::tile::{self, Lanes};
 use super::{Columns, Element, Format, Products, ProductsFormat, Requantize, Row, Store};
 
 pub const FORMAT: Format = Format { element: Element::Unsigned, group: 4, block: 16 };
-pub const PRODUCTS_FORMAT: ProductsFormat =
-    ProductsFormat { group: 2, block: 32, least_tiles: 32, least_products: 512, least_channels: 8 };
+pub const PRODUCTS_FORMAT: ProductsFormat = ProductsFormat {
+    group: 2,
+    block: 32,
+    least_tiles: 32,
+    least_products: 512,
+    least_channels: 8,
+    most_bytes: 2 << 20,
+};
 
 /// Pixels of a tile: 12 times 2 sums leave registers for the operands.
 const PIXELS: usize = 12;

@@ -196,6 +196,8 @@ pub struct ProductsFormat {
     pub least_products: usize,
     /// And from so many input channels on.
     pub least_channels: usize,
+    /// And only as long as a layer's transformed weights take no more bytes.
+    pub most_bytes: usize,
 }
 
 /// Small matrix products, `tiles` rows of `depth` elements times `columns` columns at each of

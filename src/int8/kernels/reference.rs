@@ -14,6 +14,7 @@ pub const PRODUCTS_FORMAT: ProductsFormat = ProductsFormat {
     least_tiles: usize::MAX,
     least_products: usize::MAX,
     least_channels: 8,
+    most_bytes: 0,
 };
 
 pub fn dense(row: &Row, columns: &Columns, store: &mut Store) {
