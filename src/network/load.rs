@@ -106,7 +106,10 @@ pub fn load(path: &str, mut model: ModelProto, options: &Options) -> Result<Netw
     check_memory(path, facts.bytes())?;
     let ports = ports(path, &whole, &facts)?;
     let compared = (options.compared)(&ports);
-    let lowered = contained(path, || Ok(lower(&whole, opset, &facts, compared)))?;
+    // What fails here runs in float all the same.
+    let lowered = contain(|| lower(&whole, opset, &facts, compared)).unwrap_or_else(|panic| {
+        Lowered::whole(&whole, |_| format!("planning it in integers failed ({panic})"))
+    });
     let Lowered { graph, regions, kept } = lowered;
     drop(facts);
     let own = inputs.len();

@@ -5,7 +5,7 @@ use crate::files;
 use std::collections::HashSet;
 use std::path::Path;
 use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
-use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto};
+use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
 use tract_onnx::prelude::Framework;
 
 /// The largest ONNX file that is read.
@@ -37,7 +37,7 @@ pub fn parse(path: &str, bytes: &[u8]) -> Result<ModelProto, NetworkError> {
             "is written for operator set {opset}; 7 to {MAX_OPSET} are understood, so export it with one of these"
         )));
     }
-    check_graph(graph, &HashSet::new()).map_err(refuse)?;
+    check_graph(graph, &mut Vec::new()).map_err(refuse)?;
     if graph.output.is_empty() {
         return Err(refuse("has no output; name at least one when exporting it".to_owned()));
     }
@@ -65,33 +65,76 @@ pub fn name_nodes(graph: &mut GraphProto) {
     }
 }
 
-fn check_graph<'a>(graph: &'a GraphProto, outer: &HashSet<&'a str>) -> Result<(), String> {
-    let mut known: HashSet<&str> = outer.clone();
-    known.extend(graph.input.iter().map(|input| input.name.as_str()));
+/// The names known in a graph and in those around it, outermost first.
+type Scopes<'a> = Vec<HashSet<&'a str>>;
+
+fn check_graph<'a>(graph: &'a GraphProto, scopes: &mut Scopes<'a>) -> Result<(), String> {
+    let mut own: HashSet<&str> = graph.input.iter().map(|input| input.name.as_str()).collect();
     for tensor in &graph.initializer {
         check_tensor(tensor).map_err(|why| format!("initializer \"{}\" {why}", tensor.name))?;
-        known.insert(&tensor.name);
+        own.insert(&tensor.name);
     }
+    scopes.push(own);
+    let checked = check_nodes(graph, scopes);
+    scopes.pop();
+    checked
+}
+
+fn check_nodes<'a>(graph: &'a GraphProto, scopes: &mut Scopes<'a>) -> Result<(), String> {
+    let known = |scopes: &Scopes, name: &str| scopes.iter().any(|scope| scope.contains(name));
     for node in &graph.node {
         let at = |why: String| format!("node \"{}\" ({}) {why}", node_name(node), node.op_type);
         for input in node.input.iter().filter(|name| !name.is_empty()) {
-            if !known.contains(input.as_str()) {
+            if !known(scopes, input) {
                 return Err(at(format!("reads \"{input}\", which nothing before it makes")));
             }
         }
         for attribute in &node.attribute {
+            check_window(attribute).map_err(at)?;
             if let Some(tensor) = &attribute.t {
                 check_tensor(tensor).map_err(|why| at(format!("attribute {why}")))?;
             }
             for inner in attribute.g.iter().chain(&attribute.graphs) {
-                check_graph(inner, &known)?;
+                check_graph(inner, scopes)?;
             }
         }
-        known.extend(node.output.iter().map(String::as_str));
+        for output in node.output.iter().filter(|name| !name.is_empty()) {
+            if !scopes.last_mut().is_some_and(|own| own.insert(output)) {
+                return Err(at(format!("makes \"{output}\", which is made before it already")));
+            }
+        }
     }
-    match graph.output.iter().find(|output| !known.contains(output.name.as_str())) {
+    match graph.output.iter().find(|output| !known(scopes, &output.name)) {
         Some(output) => Err(format!("output \"{}\" is made by no node", output.name)),
         None => Ok(()),
+    }
+}
+
+/// The longest window, stride, dilation, padding or block.
+const MAX_EXTENT: i64 = 1 << 16;
+/// The most values that one window may cover: 1024x1024 of them.
+const MAX_WINDOW: i64 = 1 << 20;
+
+/// Numbers that operators multiply, and loop over, before anything is computed.
+fn check_window(attribute: &AttributeProto) -> Result<(), String> {
+    let name = attribute.name.as_str();
+    let single = [attribute.i];
+    let (values, least) = match name {
+        "kernel_shape" | "strides" | "dilations" => (&attribute.ints[..], 1),
+        "pads" => (&attribute.ints[..], -MAX_EXTENT),
+        "output_padding" => (&attribute.ints[..], 0),
+        "group" | "blocksize" => (&single[..], 1),
+        _ => return Ok(()),
+    };
+    if let Some(value) = values.iter().find(|value| !(least..=MAX_EXTENT).contains(value)) {
+        return Err(format!("has {name} {value}; expected {least} to {MAX_EXTENT}"));
+    }
+    let covered = values.iter().fold(1i64, |product, value| product.saturating_mul(*value));
+    match name == "kernel_shape" && covered > MAX_WINDOW {
+        true => {
+            Err(format!("has kernel_shape {values:?}; at most {MAX_WINDOW} values are allowed"))
+        }
+        false => Ok(()),
     }
 }
 
@@ -125,6 +168,20 @@ fn check_tensor(tensor: &TensorProto) -> Result<(), String> {
     } else {
         return Err(format!("holds {} bytes, no whole number of values", tensor.raw_data.len()));
     };
+    let bounds = match DataType::try_from(tensor.data_type) {
+        Ok(DataType::Uint8) => 0..=255,
+        Ok(DataType::Int8) => -128..=127,
+        Ok(DataType::Uint16) => 0..=65_535,
+        Ok(DataType::Int16) => -32_768..=32_767,
+        _ => i32::MIN..=i32::MAX,
+    };
+    if let Some(value) = tensor.int32_data.iter().find(|value| !bounds.contains(value)) {
+        return Err(format!(
+            "holds {value}; its type goes from {} to {}",
+            bounds.start(),
+            bounds.end()
+        ));
+    }
     if found != elements {
         return Err(format!("has shape {:?} but holds {found} values", tensor.dims));
     }

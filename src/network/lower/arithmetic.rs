@@ -21,6 +21,11 @@ impl<'a> Lowering<'a> {
             "Add" | "Sub" | "Mul" if node.input.len() == 2 => 2,
             other => return Err(format!("{other} runs in float")),
         };
+        let weighted =
+            matches!(node.op_type.as_str(), "Conv" | "ConvTranspose" | "Gemm" | "MatMul");
+        if weighted && node.input.get(1).is_none_or(String::is_empty) {
+            return Err("it has no weights".into());
+        }
         for name in &node.input[..operands] {
             self.operand(name)?;
         }
@@ -48,13 +53,13 @@ impl<'a> Lowering<'a> {
             return Ok(view);
         }
         let not = || format!("its input \"{name}\" is not quantized");
-        let node = self.producers.get(name).map(|index| self.node(*index)).ok_or_else(not)?;
-        if node.op_type != "DequantizeLinear" || !self.facts.is_constant(&node.input[0]) {
-            return Err(not());
-        }
+        let (node, constant) = self.dequantized(name).ok_or_else(not)?;
         let (quantization, unsigned) = self.quantization(node)?;
-        let shape = self.facts.shape(&node.input[0]).ok_or_else(not)?.to_vec();
-        let bytes = self.facts.integers(&node.input[0]).ok_or_else(not)?;
+        let shape = self.facts.shape(constant).ok_or_else(not)?.to_vec();
+        if shape.contains(&0) {
+            return Err("its operand is empty".into());
+        }
+        let bytes = self.facts.integers(constant).ok_or_else(not)?;
         let offset = if unsigned { 128 } else { 0 };
         let order: Vec<usize> = (0..shape.len()).collect();
         let value = self.draft.add_value(super::located::dims(&shape, &order));

@@ -107,6 +107,13 @@ impl<'a> Facts<'a> {
         self.facts.get(name).map(|fact| &fact.shape[..])
     }
 
+    /// The number of a tensor's elements; 0 for one that is not known.
+    pub fn elements(&self, name: &str) -> usize {
+        self.shape(name).map_or(0, |shape| {
+            shape.iter().fold(1, |product, extent| product.saturating_mul(*extent))
+        })
+    }
+
     pub fn is_constant(&self, name: &str) -> bool {
         self.constants.contains_key(name) || self.initializers.contains_key(name)
     }

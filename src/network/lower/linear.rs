@@ -1,32 +1,17 @@
 //! Convolutions and matrix products over bytes with constant, quantized weights.
 
+use super::columns::finish;
 use super::located::{IMAGE, Located};
 use super::real::Target;
 use super::window;
 use super::{Lowering, Why};
+use crate::int8::Quantization;
 use crate::int8::convolution::Geometry;
 use crate::int8::draft::{Convolution, Sketch, TransposedConvolution};
-use crate::int8::{Quantization, Requantize};
 use tract_onnx::pb::NodeProto;
-use tract_onnx::prelude::*;
 
-/// Weights of a linear operator: weight - zero point, as the file orders them.
-struct Weights {
-    shape: Vec<usize>,
-    values: Vec<i16>,
-    /// One, or one an output channel.
-    scales: Vec<f32>,
-}
-
-/// What the sums of a column mean: `real = sum * scale + rest`, bias included.
-struct Column {
-    scale: f64,
-    bias: i32,
-    rest: f64,
-}
-
-/// Beyond this a requantized sum could not be told from its neighbours any more.
-const FARTHEST: f64 = (1 << 30) as f64;
+/// Each pixel of a transposed convolution's stride has weights of its own order.
+const MOST_PHASES: usize = 1024;
 
 impl<'a> Lowering<'a> {
     /// The step of a linear operator, requantized to `target`.
@@ -155,7 +140,8 @@ impl<'a> Lowering<'a> {
         if node.op_type != "Pad" {
             return view;
         }
-        let Ok((located, quantization)) = self.view(&node.input[0]) else { return view };
+        let input = node.input.first().map(|input| self.view(input));
+        let Some(Ok((located, quantization))) = input else { return view };
         let constant = node.get_attr_opt::<String>("mode").ok().flatten();
         let constant = constant.is_none_or(|mode| mode == "constant");
         let pads = self.parameter(node, 1, "pads").ok().flatten();
@@ -190,7 +176,7 @@ impl<'a> Lowering<'a> {
             return Err("its weights do not have four axes".into());
         };
         if first != in_channels
-            || columns_per_group * groups != columns
+            || columns_per_group.checked_mul(groups) != Some(columns)
             || !in_channels.is_multiple_of(groups)
         {
             return Err(format!(
@@ -204,6 +190,9 @@ impl<'a> Lowering<'a> {
             Some(_) => Err(format!("its {name} are not two positive numbers")),
         };
         let (stride, dilation) = (pair("strides")?, pair("dilations")?);
+        if stride[0].saturating_mul(stride[1]) > MOST_PHASES {
+            return Err(format!("its strides {stride:?} are too long"));
+        }
         let kernel = [kernel_height, kernel_width];
         let pad = self.transposed_padding(
             node,
@@ -295,7 +284,7 @@ impl<'a> Lowering<'a> {
         let (mut located, quantization) = self.view(&node.input[0])?;
         let flag = |name: &str| self.integer(node, name, 0) != 0;
         let gemm = node.op_type == "Gemm";
-        if gemm && flag("transA") {
+        if gemm && flag("transA") && !located.shape.is_empty() {
             located.shape.reverse();
             let last = located.shape.len() - 1;
             located.order.iter_mut().for_each(|axis| *axis = last - *axis);
@@ -359,162 +348,4 @@ impl<'a> Lowering<'a> {
             },
         ))
     }
-
-    /// The weights that a DequantizeLinear of a constant gives; `axis` is that of the outputs.
-    fn weights(&self, name: &str, axis: usize) -> Result<Weights, Why> {
-        let node = self.producers.get(name).map(|index| self.node(*index));
-        let node = node.filter(|node| node.op_type == "DequantizeLinear");
-        let node = node.ok_or("its weights are not quantized")?;
-        let constant = self.facts.constant(&node.input[0]).ok_or("its weights are not constant")?;
-        let element = constant.datum_type();
-        if element != u8::datum_type() && element != i8::datum_type() {
-            return Err(format!("its weights are {element:?}"));
-        }
-        let scales = node.input.get(1).and_then(|name| self.facts.reals(name));
-        let scales = scales.ok_or("the scale of its weights is not constant")?;
-        if let Some(scale) = scales.iter().find(|scale| !(scale.is_finite() && **scale > 0.0)) {
-            return Err(format!("a scale of its weights is {scale}"));
-        }
-        let zero_points = match node.input.get(2).filter(|name| !name.is_empty()) {
-            Some(name) => {
-                self.facts.integers(name).ok_or("the zero point of its weights is not constant")?
-            }
-            None => vec![0; scales.len()],
-        };
-        let shape = constant.shape().to_vec();
-        if scales.len() > 1 {
-            let rank = shape.len() as i64;
-            let at = self.integer(node, "axis", 1);
-            let at = if at < 0 { at + rank } else { at };
-            if at != axis as i64 || shape.get(axis) != Some(&scales.len()) {
-                return Err(format!("its weights have {} scales along axis {at}", scales.len()));
-            }
-        }
-        if zero_points.len() != scales.len() {
-            return Err("its weights have other numbers of scales and zero points".into());
-        }
-        let inner: usize = shape.iter().skip(axis + 1).product();
-        let value = |(index, byte): (usize, i16)| {
-            let channel = if scales.len() == 1 { 0 } else { index / inner % scales.len() };
-            byte - zero_points[channel] as i16
-        };
-        let plain = constant.try_as_plain_ram().map_err(|error| error.to_string())?;
-        let values = match (plain.as_slice::<i8>(), plain.as_slice::<u8>()) {
-            (Ok(bytes), _) => {
-                bytes.iter().map(|byte| (*byte).into()).enumerate().map(value).collect()
-            }
-            (_, Ok(bytes)) => {
-                bytes.iter().map(|byte| (*byte).into()).enumerate().map(value).collect()
-            }
-            _ => return Err(format!("its weights are {element:?}")),
-        };
-        Ok(Weights { shape, values, scales })
-    }
-
-    /// What each column's sums mean, with its bias as far as it is a whole number of them.
-    fn columns(
-        &self,
-        bias: Option<&String>,
-        columns: usize,
-        input: Quantization,
-        scales: &dyn Fn(usize) -> f32,
-        alpha: f64,
-        beta: f64,
-    ) -> Result<Vec<Column>, Why> {
-        let bias = match bias.filter(|name| !name.is_empty()) {
-            Some(name) => {
-                let reals = self.bias(name).ok_or("its bias is not constant")?;
-                if reals.len() != columns && reals.len() != 1 {
-                    return Err(format!(
-                        "its bias has {} values for {columns} columns",
-                        reals.len()
-                    ));
-                }
-                reals
-            }
-            None => vec![0.0],
-        };
-        let column = |index: usize| {
-            let scale = f64::from(input.scale) * f64::from(scales(index)) * alpha;
-            let real = bias[if bias.len() == 1 { 0 } else { index }] * beta;
-            if !scale.is_normal() {
-                return Err(format!("its sums have scale {scale}"));
-            }
-            // Where the sums are nothing beside the bias, it is all in the rest.
-            let whole = (real / scale).round();
-            let whole = if whole.abs() < f64::from(i32::MAX / 2) { whole } else { 0.0 };
-            Ok(Column { scale, bias: whole as i32, rest: real - whole * scale })
-        };
-        (0..columns).map(column).collect()
-    }
-
-    /// A constant bias, dequantized exactly where it is integers.
-    fn bias(&self, name: &str) -> Option<Vec<f64>> {
-        let node = self.producers.get(name).map(|index| self.node(*index));
-        let Some(node) = node.filter(|node| node.op_type == "DequantizeLinear") else {
-            let reals = self.facts.reals(name)?;
-            return Some(reals.iter().map(|real| f64::from(*real)).collect());
-        };
-        let integers = self.facts.integers(&node.input[0])?;
-        let scales = self.facts.reals(node.input.get(1)?)?;
-        let zero_points = match node.input.get(2).filter(|name| !name.is_empty()) {
-            Some(name) => self.facts.integers(name)?,
-            None => vec![0],
-        };
-        let of = |list: usize, index: usize| if list == 1 { 0 } else { index };
-        if scales.len() > 1 && scales.len() != integers.len()
-            || scales.is_empty()
-            || zero_points.is_empty()
-        {
-            return None;
-        }
-        if zero_points.len() > 1 && zero_points.len() != integers.len() {
-            return None;
-        }
-        let real = |(index, value): (usize, &i64)| {
-            let zero_point = zero_points[of(zero_points.len(), index)];
-            (value - zero_point) as f64 * f64::from(scales[of(scales.len(), index)])
-        };
-        Some(integers.iter().enumerate().map(real).collect())
-    }
-}
-
-/// Bias and requantization of columns of `depth` weights each; without a target the multiplier
-/// gives reals. Proves that no sum overflows.
-fn finish(
-    columns: &[Column],
-    weights: &[i16],
-    depth: usize,
-    target: Option<Target>,
-) -> Result<(Vec<i32>, Requantize), Why> {
-    let (scale, zero_point, low, high) = match target {
-        Some(Target { quantization, low, high }) => {
-            (f64::from(quantization.scale), quantization.zero_point, low, high)
-        }
-        None => (1.0, 0, i8::MIN, i8::MAX),
-    };
-    let (multiplier, addend) = (Vec::new(), Vec::new());
-    let mut requantize = Requantize { multiplier, addend, zero_point, low, high };
-    let mut bias = Vec::new();
-    for (column, weights) in columns.iter().zip(weights.chunks(depth.max(1))) {
-        let sum: i64 = weights.iter().map(|weight| 255 * i64::from(weight.unsigned_abs())).sum();
-        let largest = sum + i64::from(column.bias.unsigned_abs());
-        if largest >= i64::from(i32::MAX) {
-            return Err(format!("its sums reach {largest}, more than 32 bits hold"));
-        }
-        let factor = column.scale / scale;
-        let farthest = largest as f64 * factor.abs() + (column.rest / scale).abs();
-        if target.is_some() && !(farthest < FARTHEST) {
-            return Err(format!("its sums reach {farthest:.0} quanta of the output"));
-        }
-        match target {
-            Some(_) => requantize.push(factor, column.rest / scale, largest, scale as f32),
-            None => {
-                requantize.multiplier.push(factor as f32);
-                requantize.addend.push(column.rest as f32);
-            }
-        }
-        bias.push(column.bias);
-    }
-    Ok((bias, requantize))
 }

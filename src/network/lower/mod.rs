@@ -5,15 +5,21 @@
 //! that wait for their output's scale, or something only tract can make. A QuantizeLinear turns
 //! what waits into steps of the integer program:
 //!
-//! * [`linear`]: convolutions and matrix products,
+//! * [`linear`], [`columns`]: convolutions and matrix products,
 //! * [`arithmetic`]: Add, Mul, average pools, linear Resize,
 //! * [`pointwise`]: functions of one byte, and chains of them, as tables,
-//! * [`movement`]: operators that only move bytes, and the largest of them.
+//! * [`movement`], [`boxes`]: operators that only move bytes, and the largest of them.
 //!
-//! [`regions`] then asks, from the graph's outputs back, which tensors the steps can supply and
-//! which nodes stay in tract, and cuts the graph there.
+//! [`demand`] then asks, from the graph's outputs back, which tensors the steps can supply and
+//! which nodes stay in tract, and [`regions`] cuts the graph there.
+//!
+//! Graphs come from outside: what tract took for sound may still be strange here. A node that
+//! asks for too much stays in tract, as does a network with more steps than can be planned soon.
 
 mod arithmetic;
+mod boxes;
+mod columns;
+mod demand;
 mod facts;
 mod labels;
 mod linear;
@@ -36,6 +42,7 @@ use located::Located;
 use real::Real;
 use std::collections::HashMap;
 use tract_onnx::pb::{GraphProto, NodeProto};
+use tract_onnx::prelude::Datum;
 
 /// Lowers a graph whose tensors are known by `facts`. Of output `compared.0` only the largest
 /// along axis `compared.1` is asked for: it may come as i8.
@@ -49,9 +56,21 @@ pub fn lower(
     for index in 0..graph.node.len() {
         lowering.now = index;
         lowering.visit(&graph.node[index]);
+        if lowering.exhausted() {
+            break;
+        }
     }
     regions::cut(lowering, compared)
 }
+
+/// Steps that are planned at most: their memory takes the square of their number in time.
+const MOST_STEPS: usize = 20_000;
+/// Tables of reals (1 KB each) that are made of functions at most.
+const MOST_TABLES: usize = 1 << 17;
+/// Weights that are read at most, also when operators share them.
+const MOST_WEIGHTS: usize = 1 << 28;
+/// Numbers in a list of axes, pads, starts or steps.
+const MOST_PARAMETERS: usize = 64;
 
 /// An integer tensor of the graph. `unsigned`: the graph has it as u8.
 #[derive(Clone, Debug)]
@@ -80,6 +99,9 @@ struct Lowering<'a> {
     /// What was made of a tensor already, by its name and bits of the target.
     made: HashMap<(&'a str, [i64; 4]), Located>,
     why: HashMap<usize, Why>,
+    /// What is left of [`MOST_TABLES`] and [`MOST_WEIGHTS`].
+    tables: usize,
+    weights: usize,
 }
 
 impl<'a> Lowering<'a> {
@@ -103,6 +125,8 @@ impl<'a> Lowering<'a> {
             producers,
             made: HashMap::new(),
             why: HashMap::new(),
+            tables: MOST_TABLES,
+            weights: MOST_WEIGHTS,
         }
     }
 
@@ -110,8 +134,36 @@ impl<'a> Lowering<'a> {
         &self.graph.node[index]
     }
 
+    /// Whether there are more steps or values than can be planned.
+    fn exhausted(&self) -> bool {
+        self.draft.steps.len() > MOST_STEPS || self.draft.values.len() > 4 * MOST_STEPS
+    }
+
+    /// Takes tables of those that may be made.
+    fn spend_tables(&mut self, count: usize) -> Result<(), Why> {
+        let left = self.tables.checked_sub(count);
+        self.tables = left.unwrap_or(0);
+        left.map(|_| ()).ok_or_else(|| "the network has too many functions per channel".into())
+    }
+
+    /// What every operator here takes for granted.
+    fn check(&self, node: &NodeProto) -> Result<(), Why> {
+        let named = |names: &[String]| names.first().is_some_and(|name| !name.is_empty());
+        if !named(&node.input) || !named(&node.output) {
+            return Err("its first input or output is missing".into());
+        }
+        let values = node.input.iter().filter(|name| !self.facts.is_constant(name));
+        let empty = |name: &String| self.facts.shape(name).is_some_and(|shape| shape.contains(&0));
+        match values.chain(&node.output).any(empty) {
+            true => Err("it works on an empty tensor".into()),
+            false => Ok(()),
+        }
+    }
+
     fn visit(&mut self, node: &'a NodeProto) {
+        let checked = self.check(node);
         let outcome = match node.op_type.as_str() {
+            _ if checked.is_err() => checked,
             "QuantizeLinear" => self.quantize(node),
             "DequantizeLinear" => self.dequantize(node),
             _ if movement::moves(node) => self.movement(node),
@@ -126,16 +178,19 @@ impl<'a> Lowering<'a> {
     /// The scale and zero point (of the i8 domain) that inputs 1 and 2 of `node` give, and
     /// whether they are of u8.
     fn quantization(&self, node: &NodeProto) -> Result<(Quantization, bool), Why> {
+        let zero_point = node.input.get(2).filter(|name| !name.is_empty());
+        if node.input[1..].iter().take(2).any(|name| self.facts.elements(name) > 1) {
+            return Err("its scale or zero point is one per channel".into());
+        }
         let scale = node.input.get(1).and_then(|name| self.facts.reals(name));
-        let scale = scale.ok_or("its scale is not constant")?;
-        let &[scale] = &scale[..] else { return Err("its scale is one per channel".into()) };
-        let zero_point = match node.input.get(2).filter(|name| !name.is_empty()) {
+        let &[scale] = &scale.ok_or("its scale is not constant")?[..] else {
+            return Err("its scale is empty".into());
+        };
+        let zero_point = match zero_point {
             Some(name) => self.facts.integers(name).ok_or("its zero point is not constant")?,
             None => vec![0],
         };
-        let &[zero_point] = &zero_point[..] else {
-            return Err("its zero point is one per channel".into());
-        };
+        let &[zero_point] = &zero_point[..] else { return Err("its zero point is empty".into()) };
         let (quantized, quantizes) = match node.op_type.as_str() {
             "QuantizeLinear" => (node.output.first(), true),
             _ => (node.input.first(), false),
@@ -246,6 +301,13 @@ impl<'a> Lowering<'a> {
         }
     }
 
+    /// The DequantizeLinear of a constant that makes a tensor, and that constant's name.
+    fn dequantized(&self, name: &str) -> Option<(&'a NodeProto, &'a str)> {
+        let node = self.node(*self.producers.get(name)?);
+        let constant = node.input.first().filter(|_| node.op_type == "DequantizeLinear")?;
+        self.facts.is_constant(constant).then_some((node, constant.as_str()))
+    }
+
     /// An attribute of a node, with a default for its absence.
     fn integer(&self, node: &NodeProto, name: &str, default: i64) -> i64 {
         node.get_attr_opt::<i64>(name).ok().flatten().unwrap_or(default)
@@ -255,6 +317,23 @@ impl<'a> Lowering<'a> {
     fn list(&self, node: &NodeProto, name: &str) -> Option<Vec<i64>> {
         node.get_attr_opt_vec::<i64>(name).ok().flatten()
     }
-}
 
-use tract_onnx::prelude::Datum;
+    /// An integer list that is an input in newer operator sets and was an attribute.
+    pub(super) fn parameter(
+        &self,
+        node: &NodeProto,
+        input: usize,
+        attribute: &str,
+    ) -> Result<Option<Vec<i64>>, Why> {
+        match node.input.get(input).filter(|name| !name.is_empty()) {
+            Some(name) if self.facts.elements(name) > MOST_PARAMETERS => {
+                Err(format!("its {attribute} are more than {MOST_PARAMETERS}"))
+            }
+            Some(name) => match self.facts.integers(name) {
+                Some(values) => Ok(Some(values)),
+                None => Err(format!("its {attribute} are not constant")),
+            },
+            None => Ok(self.list(node, attribute)),
+        }
+    }
+}

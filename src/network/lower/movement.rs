@@ -1,7 +1,7 @@
 //! Operators that only move bytes, and the largest of them, which keeps their order too: what is
 //! quantized behind such an operator can be quantized before it.
 
-use super::located::{self, IMAGE, Located};
+use super::located::{IMAGE, Located};
 use super::real::Real;
 use super::window;
 use super::{Bytes, Lowering, Why};
@@ -29,7 +29,7 @@ pub(super) fn moved_inputs(node: &NodeProto) -> impl Iterator<Item = &String> {
 }
 
 /// From a number of the graph (a Pad's value) to the byte that stands for it.
-type Fill<'f> = &'f dyn Fn(f64) -> i8;
+pub(super) type Fill<'f> = &'f dyn Fn(f64) -> i8;
 
 impl<'a> Lowering<'a> {
     pub(super) fn movement(&mut self, node: &'a NodeProto) -> Result<(), Why> {
@@ -199,7 +199,7 @@ impl<'a> Lowering<'a> {
         self.reshaped(&input, shape, order)
     }
 
-    fn axis(&self, axis: i64, rank: usize) -> Result<usize, Why> {
+    pub(super) fn axis(&self, axis: i64, rank: usize) -> Result<usize, Why> {
         let wanted = if axis < 0 { axis + rank as i64 } else { axis };
         usize::try_from(wanted)
             .ok()
@@ -208,7 +208,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// Where an axis lies among a value's four.
-    fn memory_axis(located: &Located, axis: usize) -> Result<usize, Why> {
+    pub(super) fn memory_axis(located: &Located, axis: usize) -> Result<usize, Why> {
         let rank = located.order.len();
         if rank > 4 {
             return Err(format!("it works on {rank} axes"));
@@ -243,168 +243,6 @@ impl<'a> Lowering<'a> {
         Ok(self.emit_located(Sketch::Concat { axis }, values, shape, order))
     }
 
-    fn cut(
-        &mut self,
-        input: &Located,
-        axis_starts: &[(usize, usize)],
-        shape: Vec<usize>,
-    ) -> Result<Located, Why> {
-        let mut start = [0; 4];
-        for (axis, first) in axis_starts {
-            start[Self::memory_axis(input, *axis)?] = *first;
-        }
-        let dims = located::dims(&shape, &input.order);
-        let value = self.boxed(input.value, start, dims);
-        Ok(Located { value, shape, order: input.order.clone() })
-    }
-
-    fn split(&mut self, node: &NodeProto, input: &Located) -> Result<Vec<Located>, Why> {
-        let axis = self.axis(self.integer(node, "axis", 0), input.shape.len())?;
-        let mut start = 0;
-        let mut outputs = Vec::new();
-        for name in &node.output {
-            let shape =
-                self.facts.shape(name).ok_or("the shape of its output is not known")?.to_vec();
-            let extent = shape[axis];
-            outputs.push(self.cut(input, &[(axis, start)], shape)?);
-            start += extent;
-        }
-        match start == input.shape[axis] {
-            true => Ok(outputs),
-            false => Err("its parts do not make up its input".into()),
-        }
-    }
-
-    /// An integer list that is an input in newer operator sets and was an attribute.
-    pub(super) fn parameter(
-        &self,
-        node: &NodeProto,
-        input: usize,
-        attribute: &str,
-    ) -> Result<Option<Vec<i64>>, Why> {
-        match node.input.get(input).filter(|name| !name.is_empty()) {
-            Some(name) => match self.facts.integers(name) {
-                Some(values) => Ok(Some(values)),
-                None => Err(format!("its {attribute} are not constant")),
-            },
-            None => Ok(self.list(node, attribute)),
-        }
-    }
-
-    fn sliced(
-        &mut self,
-        node: &NodeProto,
-        input: &Located,
-        shape: Vec<usize>,
-    ) -> Result<Located, Why> {
-        let starts = self.parameter(node, 1, "starts")?.ok_or("it has no starts")?;
-        let axes = self.parameter(node, 3, "axes")?;
-        let axes = axes.unwrap_or_else(|| (0..starts.len() as i64).collect());
-        let steps = self.parameter(node, 4, "steps")?.unwrap_or_else(|| vec![1; starts.len()]);
-        if axes.len() != starts.len() || steps.len() != starts.len() {
-            return Err("its starts, axes and steps differ in number".into());
-        }
-        let mut cuts = Vec::new();
-        for ((axis, start), step) in axes.iter().zip(&starts).zip(&steps) {
-            let axis = self.axis(*axis, input.shape.len())?;
-            let extent = input.shape[axis] as i64;
-            let start = if *start < 0 { start.saturating_add(extent) } else { *start };
-            let start = start.clamp(0, if *step < 0 { extent - 1 } else { extent });
-            cuts.push((axis, start, *step));
-        }
-        if cuts.iter().all(|(_, _, step)| *step == 1) {
-            let starts: Vec<(usize, usize)> =
-                cuts.iter().map(|(axis, start, _)| (*axis, *start as usize)).collect();
-            return self.cut(input, &starts, shape);
-        }
-        let mut lists: Vec<Vec<u32>> =
-            input.shape.iter().map(|extent| (0..*extent as u32).collect()).collect();
-        for (axis, start, step) in cuts {
-            let index = |i: usize| start + i as i64 * step;
-            lists[axis] = (0..shape[axis]).map(|i| index(i) as u32).collect();
-        }
-        self.gathered(input, lists, shape, 0)
-    }
-
-    /// Copies by lists of indices, one for each axis; the batch must stay as it is.
-    fn gathered(
-        &mut self,
-        input: &Located,
-        lists: Vec<Vec<u32>>,
-        shape: Vec<usize>,
-        fill: i8,
-    ) -> Result<Located, Why> {
-        let mut memory = [vec![0], vec![0], vec![0], vec![0]];
-        for (axis, list) in lists.into_iter().enumerate() {
-            let extent = input.shape[axis];
-            if list.iter().any(|index| *index != Gather::FILL && *index as usize >= extent) {
-                return Err("it reaches outside its input".into());
-            }
-            memory[Self::memory_axis(input, axis)?] = list;
-        }
-        let [batch, rows, columns, channels] = memory;
-        if batch.iter().enumerate().any(|(i, index)| *index as usize != i) {
-            return Err("it changes the batch".into());
-        }
-        let gather = Sketch::Gather(Gather { rows, columns, channels, fill });
-        Ok(self.emit_located(gather, vec![input.value], shape, input.order.clone()))
-    }
-
-    pub(super) fn pad_value(&self, node: &NodeProto) -> Result<f64, Why> {
-        match node.input.get(2).filter(|name| !name.is_empty()) {
-            Some(name) => {
-                let value = self.facts.reals(name).ok_or("its value is not constant")?;
-                Ok(value.first().map_or(0.0, |value| f64::from(*value)))
-            }
-            None => Ok(node.get_attr_opt::<f32>("value").ok().flatten().unwrap_or(0.0).into()),
-        }
-    }
-
-    fn padded(
-        &mut self,
-        node: &NodeProto,
-        input: &Located,
-        shape: Vec<usize>,
-        fill: Fill,
-    ) -> Result<Located, Why> {
-        let rank = input.shape.len();
-        let pads = self.parameter(node, 1, "pads")?.ok_or("it has no pads")?;
-        let axes = self.parameter(node, 3, "axes")?.unwrap_or_else(|| (0..rank as i64).collect());
-        if pads.len() != 2 * axes.len() {
-            return Err("its pads are not two for each axis".into());
-        }
-        let mode =
-            node.get_attr_opt::<String>("mode").ok().flatten().unwrap_or_else(|| "constant".into());
-        let mut before = vec![0; rank];
-        for (at, axis) in axes.iter().enumerate() {
-            before[self.axis(*axis, rank)?] = pads[at];
-        }
-        let mut lists = Vec::new();
-        for axis in 0..rank {
-            let extent = input.shape[axis] as i64;
-            let index = |i: usize| -> Option<u32> {
-                let at = i as i64 - before[axis];
-                let inside = (0..extent).contains(&at);
-                let at = match mode.as_str() {
-                    _ if inside => at,
-                    "edge" => at.clamp(0, extent - 1),
-                    "wrap" => at.rem_euclid(extent),
-                    "reflect" if extent > 1 => {
-                        let period = 2 * (extent - 1);
-                        let at = at.rem_euclid(period);
-                        at.min(period - at)
-                    }
-                    "reflect" => 0,
-                    _ => return None,
-                };
-                Some(at as u32)
-            };
-            lists.push((0..shape[axis]).map(|i| index(i).unwrap_or(Gather::FILL)).collect());
-        }
-        let fill = fill(self.pad_value(node)?);
-        self.gathered(input, lists, shape, fill)
-    }
-
     fn blocks(
         &mut self,
         node: &NodeProto,
@@ -417,6 +255,13 @@ impl<'a> Lowering<'a> {
             return Err("it is no picture".into());
         };
         let to_space = node.op_type == "DepthToSpace";
+        let [deep, wide] = if to_space { [&image.shape, &shape] } else { [&shape, &image.shape] };
+        let times = |a: usize| a.checked_mul(block);
+        if times(wide[1]).and_then(times) != Some(deep[1])
+            || (times(deep[2]), times(deep[3])) != (Some(wide[2]), Some(wide[3]))
+        {
+            return Err(format!("its blocks of {block} do not divide its input"));
+        }
         let rows_first =
             node.get_attr_opt::<String>("mode").ok().flatten().as_deref() == Some("CRD");
         // In terms of the picture with few, large planes: `small` rows of `block` rows each.

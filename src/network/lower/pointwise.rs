@@ -25,8 +25,8 @@ pub(super) fn applies(lowering: &Lowering, node: &NodeProto) -> bool {
     };
     match (point(a), point(b)) {
         (Some(a), Some(b)) => a == b,
-        (Some(x), None) => lowering.per_channel(b, x).is_some(),
-        (None, Some(x)) => lowering.per_channel(a, x).is_some(),
+        (Some(x), None) => lowering.channel_axis(b, x).is_some(),
+        (None, Some(x)) => lowering.channel_axis(a, x).is_some(),
         (None, None) => false,
     }
 }
@@ -82,6 +82,7 @@ impl<'a> Lowering<'a> {
         let output = node.output[0].as_str();
         let points = match unary(&node.op_type) {
             true => {
+                self.spend_tables(self.channels(name))?;
                 let Some((located, points)) = self.points(name) else {
                     let (low, high) = self
                         .bounds(node)
@@ -104,7 +105,7 @@ impl<'a> Lowering<'a> {
                     Some(slopes) => {
                         combine(&points, &slopes, |x, slope| if x < 0.0 { x * slope } else { x })?
                     }
-                    None => map(&points, |x| function(x)),
+                    None => map(&points, function),
                 };
                 (located, points)
             }
@@ -114,6 +115,14 @@ impl<'a> Lowering<'a> {
         let points = Rc::new(points);
         self.reals.insert(output, Real::Points { located, points });
         Ok(())
+    }
+
+    /// The tables of a real tensor.
+    fn channels(&self, name: &str) -> usize {
+        match self.reals.get(name) {
+            Some(Real::Points { points, .. }) => points.tables.len(),
+            _ => 1,
+        }
     }
 
     /// A real tensor as a function of bytes.
@@ -134,6 +143,7 @@ impl<'a> Lowering<'a> {
     fn binary(&mut self, node: &'a NodeProto) -> Result<(Located, Points), Why> {
         let function = binary(&node.op_type).ok_or("it has no such function")?;
         let (a, b) = (node.input[0].as_str(), node.input[1].as_str());
+        self.spend_tables(self.channels(a).max(self.channels(b)))?;
         match (self.points(a), self.points(b)) {
             (Some((located, x)), Some((_, y))) => Ok((located, combine(&x, &y, function)?)),
             (Some((located, x)), None) => {
@@ -149,38 +159,43 @@ impl<'a> Lowering<'a> {
     }
 
     /// A constant that is one number, or one a channel of a single axis of `over`, as tables.
-    fn per_channel(&self, name: &str, over: &Located) -> Option<Points> {
-        let (shape, reals) = self.constant_reals(name)?;
+    fn per_channel(&mut self, name: &str, over: &Located) -> Option<Points> {
+        let axis = self.channel_axis(name, over)?;
+        self.spend_tables(self.facts.elements(name)).ok()?;
+        let tables = self.constant_reals(name)?.iter().map(|real| [*real; 256]).collect();
+        Some(Points { tables, axis })
+    }
+
+    /// The axis of `over` along which a constant has one number a channel.
+    fn channel_axis(&self, name: &str, over: &Located) -> Option<usize> {
+        if !self.facts.is_constant(name) && self.dequantized(name).is_none() {
+            return None;
+        }
+        let shape = self.facts.shape(name)?;
         let rank = over.shape.len();
-        if shape.len() > rank || reals.len() > MOST_CHANNELS {
+        if shape.len() > rank || !(1..=MOST_CHANNELS).contains(&self.facts.elements(name)) {
             return None;
         }
         let fill = rank - shape.len();
         let mut long = shape.iter().enumerate().filter(|(_, extent)| **extent != 1);
-        let axis = match (long.next(), long.next()) {
-            (None, _) => 0,
-            (Some((axis, extent)), None) if over.shape[fill + axis] == *extent => fill + axis,
-            _ => return None,
-        };
-        let tables = reals.iter().map(|real| [*real; 256]).collect();
-        Some(Points { tables, axis })
+        match (long.next(), long.next()) {
+            (None, _) => Some(0),
+            (Some((axis, extent)), None) if over.shape[fill + axis] == *extent => Some(fill + axis),
+            _ => None,
+        }
     }
 
-    /// The shape and values of a constant, also of one that is dequantized.
-    pub(super) fn constant_reals(&self, name: &str) -> Option<(Vec<usize>, Vec<f32>)> {
-        if let Some(constant) = self.facts.constant(name) {
-            return Some((constant.shape().to_vec(), self.facts.reals(name)?));
+    /// The values of a constant, also of one that is dequantized.
+    fn constant_reals(&self, name: &str) -> Option<Vec<f32>> {
+        if self.facts.is_constant(name) {
+            return self.facts.reals(name);
         }
-        let node = self.node(*self.producers.get(name)?);
-        if node.op_type != "DequantizeLinear" {
-            return None;
-        }
-        let constant = self.facts.constant(&node.input[0])?;
+        let (node, constant) = self.dequantized(name)?;
         let (quantization, unsigned) = self.quantization(node).ok()?;
         let offset = quantization.zero_point + if unsigned { 128 } else { 0 };
-        let bytes = self.facts.integers(&node.input[0])?;
+        let bytes = self.facts.integers(constant)?;
         let real = |byte: &i64| (*byte as i32 - offset) as f32 * quantization.scale;
-        Some((constant.shape().to_vec(), bytes.iter().map(real).collect()))
+        Some(bytes.iter().map(real).collect())
     }
 
     /// What Relu and Clip keep a number within; None for other operators.

@@ -106,6 +106,7 @@ impl<'a> Lowering<'a> {
                 Ok(self.like(Sketch::Table(table), &located))
             }
             Some(Real::Points { located, points }) => {
+                self.spend_tables(points.tables.len())?;
                 let located = self.with_channels(&located, &points);
                 let entry = |channel: usize, x: i8| {
                     let table: &[f32; 256] = &points.tables[channel];
@@ -161,6 +162,9 @@ impl<'a> Lowering<'a> {
     /// A constant real tensor as bytes.
     fn constant(&mut self, name: &str, target: Target) -> Result<Located, Why> {
         let shape = self.facts.shape(name).ok_or("its shape is not known")?.to_vec();
+        if shape.contains(&0) {
+            return Err("its input is empty".into());
+        }
         let reals = self.facts.reals(name).ok_or("its input is not real")?;
         let order: Vec<usize> = (0..shape.len()).collect();
         let value = self.draft.add_value(super::located::dims(&shape, &order));

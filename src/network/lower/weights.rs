@@ -1,6 +1,7 @@
 //! Large initializers while shapes are worked out: tract would copy them, and compute with them.
 
 use super::Fact;
+use std::collections::HashSet;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, ModelProto, TensorProto};
 use tract_onnx::prelude::*;
@@ -20,13 +21,14 @@ pub struct Weights {
 pub fn set_weights_aside(model: &mut ModelProto) -> Weights {
     let mut weights = Weights { initializers: Vec::new(), facts: Vec::new(), inputs: 0 };
     let Some(graph) = &mut model.graph else { return weights };
+    let inputs: HashSet<&str> = graph.input.iter().map(|input| input.name.as_str()).collect();
     let mut kept = Vec::new();
     for initializer in std::mem::take(&mut graph.initializer) {
         let element = DataType::try_from(initializer.data_type).ok();
         let element = element.and_then(|element| DatumType::try_from(element).ok());
         let large = initializer.dims.iter().product::<i64>() >= LARGE;
         // One that is declared as an input too stands there already.
-        let declared = graph.input.iter().any(|input| input.name == initializer.name);
+        let declared = inputs.contains(initializer.name.as_str());
         match element.filter(|_| large && !declared) {
             Some(element) => {
                 let shape = initializer.dims.iter().map(|dim| *dim as usize).collect();

@@ -34,7 +34,7 @@ pub(super) fn window(
         "Conv" => {
             let weights = node.input.get(1).and_then(|name| lowering.facts.shape(name));
             match weights {
-                Some(&[_, _, rows, columns]) => [rows, columns],
+                Some(&[_, _, rows, columns]) if rows > 0 && columns > 0 => [rows, columns],
                 _ => return Err("its weights do not have four axes".into()),
             }
         }
