@@ -7,6 +7,7 @@
 use super::requantization::{Quantization, round_half_even};
 use super::view::{Picture, PictureMut};
 use crate::simd::widest;
+use fearless_simd::{Level, dispatch, i8x16, prelude::*};
 
 /// A tensor to read.
 #[derive(Clone, Copy, Debug)]
@@ -47,14 +48,15 @@ pub fn load(
         let from = start + y * row;
         match (tensor, quantization) {
             (TensorRef::F32(values), Some(quantization)) => {
-                if (out.channels, out.pixel_pitch, pixel) == (3, 3, 1) {
-                    let planes = [0, 1, 2].map(|c| &values[from + c * channel..][..out.width]);
-                    quantize_planes(planes, &mut target[..3 * out.width], quantization);
-                    continue;
-                }
+                let three = out.channels == 3 && out.pixel_pitch == 3 && pixel == 1;
                 widest(
                     #[inline(always)]
                     || {
+                        if three {
+                            let target = &mut target[..3 * out.width];
+                            let planes = [0, 1, 2].map(|c| &values[from + c * channel..]);
+                            return load_three(planes, quantization, target);
+                        }
                         let at = |x: usize, c: usize| values[from + x * pixel + c * channel];
                         each_run(out.width, out.channels, channel == 1, |x, c, run, across| {
                             let mut bytes = [0i8; CHUNK];
@@ -159,30 +161,6 @@ fn each_run(
     }
 }
 
-/// Three planes, quantized, into pixels.
-fn quantize_planes(planes: [&[f32]; 3], pixels: &mut [i8], quantization: Quantization) {
-    widest(
-        #[inline(always)]
-        || {
-            for (at, pixels) in pixels.chunks_mut(3 * CHUNK).enumerate() {
-                let mut bytes = [[0i8; CHUNK]; 3];
-                for (bytes, plane) in bytes.iter_mut().zip(planes) {
-                    let plane = &plane[at * CHUNK..];
-                    let mut reals = [0f32; CHUNK];
-                    let count = plane.len().min(CHUNK);
-                    reals[..count].copy_from_slice(&plane[..count]);
-                    quantize(&reals, bytes, quantization);
-                }
-                let [r, g, b] = bytes;
-                let pixels = pixels.as_chunks_mut().0;
-                for (((pixel, r), g), b) in pixels.iter_mut().zip(r).zip(g).zip(b) {
-                    *pixel = [r, g, b];
-                }
-            }
-        },
-    );
-}
-
 #[inline(always)]
 fn put(target: &mut [i8], pixel_pitch: usize, x: usize, c: usize, across: bool, bytes: &[i8]) {
     if across {
@@ -195,8 +173,27 @@ fn put(target: &mut [i8], pixel_pitch: usize, x: usize, c: usize, across: bool, 
     }
 }
 
+/// A row of pictures in three planes, which is what cameras make.
 #[inline(always)]
-fn quantize(reals: &[f32; CHUNK], bytes: &mut [i8; CHUNK], quantization: Quantization) {
+fn load_three(planes: [&[f32]; 3], quantization: Quantization, target: &mut [i8]) {
+    let mut bytes = [[0i8; CHUNK]; 3];
+    for (index, pixels) in target.as_chunks_mut::<3>().0.chunks_mut(CHUNK).enumerate() {
+        for (plane, bytes) in planes.iter().zip(&mut bytes) {
+            let reals = &plane[index * CHUNK..][..pixels.len()];
+            match reals.as_array::<CHUNK>() {
+                Some(reals) => quantize(reals, bytes, quantization),
+                None => quantize(reals, bytes, quantization),
+            }
+        }
+        let [a, b, c] = &bytes;
+        for (((pixel, a), b), c) in pixels.iter_mut().zip(a).zip(b).zip(c) {
+            *pixel = [*a, *b, *c];
+        }
+    }
+}
+
+#[inline(always)]
+fn quantize(reals: &[f32], bytes: &mut [i8; CHUNK], quantization: Quantization) {
     let Quantization { scale, zero_point } = quantization;
     let (low, high) = ((-128 - zero_point) as f32, (127 - zero_point) as f32);
     for (byte, real) in bytes.iter_mut().zip(reals) {
@@ -244,6 +241,13 @@ pub fn store(
         }
         return;
     }
+    let eights = picture.channels.is_multiple_of(8) && picture.width >= 16;
+    if let (Stored::Signed, TensorMut::I8(values), false, 1, true) =
+        (stored, &mut *tensor, across, pixel, eights)
+    {
+        let values = &mut values[start..];
+        return dispatch!(Level::new(), simd => store_eights(simd, picture, values, [row, channel]));
+    }
     let (outer, inner) = match across {
         true => (picture.width, picture.channels),
         false => (picture.channels, picture.width),
@@ -274,6 +278,48 @@ pub fn store(
                     }
                 }
                 _ => {}
+            }
+        }
+    }
+}
+
+/// The same for bytes whose pixels lie side by side: eight channels of sixteen pixels at a time,
+/// the last sixteen of a row moved back into it.
+#[inline(always)]
+fn store_eights<S: Simd>(
+    simd: S,
+    picture: &Picture,
+    values: &mut [i8],
+    [row, channel]: [usize; 2],
+) {
+    let Picture { height, width, channels, row_pitch, pixel_pitch, .. } = *picture;
+    for (y, c) in (0..height).flat_map(|y| (0..channels).step_by(8).map(move |c| (y, c))) {
+        let source = &picture.data[y * row_pitch + c..];
+        let values = &mut values[y * row + c * channel..];
+        for x in (0..width).step_by(16) {
+            let x = x.min(width - 16);
+            let source = &source[x * pixel_pitch..];
+            let mut pixels = [0; 128];
+            let pixels = match source.first_chunk::<128>() {
+                Some(pixels) if pixel_pitch == 8 => pixels,
+                _ => {
+                    let source = source.chunks(pixel_pitch);
+                    for (pixel, source) in pixels.as_chunks_mut::<8>().0.iter_mut().zip(source) {
+                        pixel.copy_from_slice(&source[..8]);
+                    }
+                    &pixels
+                }
+            };
+            let pairs = pixels.as_chunks::<16>().0;
+            let mut v: [i8x16<S>; 8] = std::array::from_fn(|i| pairs[i].simd_into(simd));
+            // Each pass moves the lowest bit of a byte's index to the top.
+            for _ in 0..3 {
+                let halves: [_; 4] =
+                    std::array::from_fn(|i| simd.deinterleave_i8x16(v[2 * i], v[2 * i + 1]));
+                v = std::array::from_fn(|i| if i < 4 { halves[i].0 } else { halves[i - 4].1 });
+            }
+            for (i, v) in v.into_iter().enumerate() {
+                v.store_slice(&mut values[i * channel + x..][..16]);
             }
         }
     }
@@ -356,6 +402,67 @@ fn store_run(source: &[i8], stored: &Stored, tensor: &mut TensorMut, to: usize) 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_keep_their_order() {
+        let rng = &mut fastrand::Rng::with_seed(2);
+        for _ in 0..300 {
+            let [height, width] = [rng.usize(1..4), rng.usize(1..70)];
+            let channels = if rng.bool() { 8 * rng.usize(1..4) } else { rng.usize(1..20) };
+            let pixel_pitch = channels + rng.usize(..3);
+            let row_pitch = width * pixel_pitch + rng.usize(..3);
+            let mut data: Vec<i8> = (0..height * row_pitch).map(|_| rng.i8(..)).collect();
+            // Nothing follows the last value.
+            data.truncate((height - 1) * row_pitch + (width - 1) * pixel_pitch + channels);
+            let picture = Picture { data: &data, height, width, channels, row_pitch, pixel_pitch };
+            let strides = match rng.bool() {
+                true => [width, 1, height * width],
+                false => [width * channels, channels, 1],
+            };
+            let mut values = vec![0; 2 + height * width * channels];
+            let tensor = &mut TensorMut::I8(&mut values);
+            store(&picture, &Stored::Signed, tensor, 2, strides);
+            for (y, x) in (0..height).flat_map(|y| (0..width).map(move |x| (y, x))) {
+                for c in 0..channels {
+                    let byte = data[y * row_pitch + x * pixel_pitch + c];
+                    let at = 2 + y * strides[0] + x * strides[1] + c * strides[2];
+                    assert_eq!(values[at], byte, "({y}, {x}, {c}) with {strides:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn loaded_reals_are_quantized_in_any_order_of_the_tensor() {
+        let rng = &mut fastrand::Rng::with_seed(3);
+        for _ in 0..300 {
+            let [height, width, channels] = [rng.usize(1..4), rng.usize(1..150), rng.usize(1..7)];
+            let pixel_pitch = channels + if rng.bool() { 0 } else { rng.usize(..3) };
+            let row_pitch = width * pixel_pitch + rng.usize(..3);
+            let strides = match rng.bool() {
+                true => [width, 1, height * width],
+                false => [width * channels, channels, 1],
+            };
+            let quantization = Quantization { scale: 0.01, zero_point: rng.i32(-128..128) };
+            let values: Vec<f32> =
+                (0..2 + height * width * channels).map(|_| rng.f32() * 4.0 - 2.0).collect();
+            let mut data = vec![55; height * row_pitch];
+            let mut out =
+                PictureMut { data: &mut data, height, width, channels, row_pitch, pixel_pitch };
+            load(TensorRef::F32(&values), 2, strides, Some(quantization), &mut out);
+            for (at, byte) in data.into_iter().enumerate() {
+                let (y, x, c) =
+                    (at / row_pitch, at % row_pitch / pixel_pitch, at % row_pitch % pixel_pitch);
+                if x >= width || c >= channels {
+                    assert_eq!(byte, 55, "a gap was written");
+                    continue;
+                }
+                let real = values[2 + y * strides[0] + x * strides[1] + c * strides[2]];
+                let y = (real / 0.01).round_ties_even() + quantization.zero_point as f32;
+                assert_eq!(byte, y.clamp(-128.0, 127.0) as i8, "{real}");
+            }
+        }
+    }
 
     #[test]
     fn stored_reals_are_their_entries_in_any_order_of_the_tensor() {

@@ -171,7 +171,9 @@ mod tests {
     fn sums_close_to_ties_round_as_the_graph_has_it() {
         fastrand::seed(11);
         let (mut plain, mut pushed) = (0, 0);
-        for _ in 0..300 {
+        // Floats are slow where ARM is emulated.
+        let rounds = if cfg!(target_arch = "x86_64") { 300 } else { 60 };
+        for _ in 0..rounds {
             let (factor, rest) = (fastrand::f64() * 0.01 + 1e-4, fastrand::f64() * 3.0 - 1.5);
             let zero_point = fastrand::i32(-128..128);
             let (multiplier, addend) = (Vec::new(), Vec::new());
@@ -188,7 +190,7 @@ mod tests {
                 plain += u32::from(y.clamp(-128.0, 127.0) as i8 != exact);
             }
         }
-        assert!(plain > 20 && pushed * 10 < plain, "{pushed} wrong of {plain} before");
+        assert!(plain > rounds / 15 && pushed * 10 < plain, "{pushed} wrong of {plain} before");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Every set of kernels against plain definitions, bit for bit.
 
+mod agreement;
 mod transposed;
 mod winograd;
 

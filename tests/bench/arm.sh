@@ -4,7 +4,8 @@
 #     tests/bench/arm.sh [NAME=]MODEL.onnx ...
 #
 # The bare network runs three times on one thread (tests/bench/inferences.rs) under QEMU with a
-# counting plugin; the table has the third's count, and beside it the peers'. Environment:
+# counting plugin; the table has the third's count, and beside it the peers'. Pictures go in as
+# floats; scores come out as bytes, which is what `segcam run` makes labels of. Environment:
 # ARMCOUNT, the folder with the plugin's icount.c and qplug.h (default ../shared/tools/armcount);
 # CPUS (default "cortex-a53 cortex-a76"); SEGCAM_KERNELS as always.
 set -eu

@@ -53,6 +53,17 @@ impl<const V: usize> Scales<V> {
         vector: impl Fn(usize) -> usize,
     ) -> int8x16_t {
         // SAFETY: NEON is always there.
+        unsafe { vminq_s8(vmaxq_s8(self.saturated(sums, vector), self.low), self.high) }
+    }
+
+    /// The same where all bytes are in bounds.
+    #[inline(always)]
+    pub fn saturated(
+        &self,
+        sums: impl Fn(usize) -> float32x4_t,
+        vector: impl Fn(usize) -> usize,
+    ) -> int8x16_t {
+        // SAFETY: NEON is always there.
         unsafe {
             let quanta = |i: usize| {
                 let (multiplier, addend) = (self.multiplier[vector(i)], self.addend[vector(i)]);
@@ -62,8 +73,7 @@ impl<const V: usize> Scales<V> {
                 let words = vqmovn_high_s32(vqmovn_s32(quanta(i)), quanta(i + 1));
                 vqaddq_s16(words, self.zero_point)
             };
-            let bytes = vqmovn_high_s16(vqmovn_s16(pair(0)), pair(2));
-            vminq_s8(vmaxq_s8(bytes, self.low), self.high)
+            vqmovn_high_s16(vqmovn_s16(pair(0)), pair(2))
         }
     }
 }

@@ -29,6 +29,7 @@ fn blocks<const PAIRS: bool>(row: &Row, columns: &Columns, store: &mut Store) {
                 let scales = Scales::<2>::new(requantize, first);
                 let out = out.as_mut_ptr();
                 let pitch = *pixel_pitch;
+                let free = (requantize.low, requantize.high) == (i8::MIN, i8::MAX);
                 let bytes = |tile: &Tile<2>| {
                     // SAFETY: the sizes are checked.
                     let [a, b] = unsafe { sums::<PAIRS>(row, columns, first, tile) };
@@ -36,6 +37,9 @@ fn blocks<const PAIRS: bool>(row: &Row, columns: &Columns, store: &mut Store) {
                 };
                 // SAFETY: the check saw that all segments of the pixels lie in `out`.
                 match Target::<2>::new(segments, first) {
+                    Target::Whole(offset) if free && columns.shift.is_none() => unsafe {
+                        free_row::<PAIRS>(row, columns, first, &scales, out.add(offset), pitch);
+                    },
                     Target::Whole(offset) => Tile::all(row.pixels, |tile| unsafe {
                         let bytes = bytes(tile);
                         let [a, b] = tile.at(pitch).map(|at| out.add(offset).add(at));
@@ -61,6 +65,41 @@ fn blocks<const PAIRS: bool>(row: &Row, columns: &Columns, store: &mut Store) {
                 });
             }
         }
+    }
+}
+
+/// The common case, with nothing but what it takes: bytes without other bounds than theirs, weights
+/// without a shift, columns side by side at `out`. Of an odd row the last pixel is computed twice.
+///
+/// # Safety
+/// The sizes are checked, and eight columns of each pixel may be written from `out` on.
+unsafe fn free_row<const PAIRS: bool>(
+    row: &Row,
+    columns: &Columns,
+    first: usize,
+    scales: &Scales<2>,
+    mut out: *mut i8,
+    mut pitch: usize,
+) {
+    let mut window = row.panel.as_ptr();
+    let mut stride = row.pixel_stride;
+    let mut left = row.pixels;
+    while left > 0 {
+        if left == 1 {
+            (stride, pitch, left) = (0, 0, 2);
+        }
+        // SAFETY: the caller's promise.
+        unsafe {
+            let windows = [window, window.wrapping_add(stride)];
+            let [a, b] = sums_of::<PAIRS>(row, columns, first, windows);
+            let sums = [a[0], a[1], b[0], b[1]];
+            let bytes = scales.saturated(|i| vcvtq_f32_s32(sums[i]), |v| v % 2);
+            vst1_s8(out.wrapping_add(pitch), vget_high_s8(bytes));
+            vst1_s8(out, vget_low_s8(bytes));
+        }
+        window = window.wrapping_add(2 * stride);
+        out = out.wrapping_add(2 * pitch);
+        left -= 2;
     }
 }
 
@@ -163,13 +202,32 @@ unsafe fn sums<const PAIRS: bool>(
     first: usize,
     tile: &Tile<2>,
 ) -> [[int32x4_t; 2]; 2] {
+    // SAFETY: the caller's promise.
+    let mut sums = unsafe {
+        let windows = tile.at(row.pixel_stride).map(|at| row.panel.as_ptr().add(at));
+        sums_of::<PAIRS>(row, columns, first, windows)
+    };
+    add_shift(&mut sums, row, columns, first, tile);
+    sums
+}
+
+/// The same for two windows of the panel, without the columns' shift.
+///
+/// # Safety
+/// The sizes are checked.
+#[inline(always)]
+unsafe fn sums_of<const PAIRS: bool>(
+    row: &Row,
+    columns: &Columns,
+    first: usize,
+    windows: [*const u8; 2],
+) -> [[int32x4_t; 2]; 2] {
     let Weights::Bytes(weights) = &columns.weights else { unreachable!("checked") };
     // SAFETY: the loops read `depth` elements of each pixel and of eight columns, which the
     // caller has checked, and the assembly writes no memory.
     unsafe {
         let mut s = [vdupq_n_s32(0); 16];
         let mut weights = weights.as_ptr().add(first * columns.depth);
-        let windows = tile.at(row.pixel_stride).map(|at| row.panel.as_ptr().add(at));
         let count = row.run / FORMAT.group;
         macro_rules! sum {
             ($run:expr, $access:ident, $($template:expr),*) => {{
@@ -240,9 +298,7 @@ unsafe fn sums<const PAIRS: bool>(
             let sums = add_pairs(add_pairs(s[i], s[i + 1]), add_pairs(s[i + 2], s[i + 3]));
             vaddq_s32(sums, vld1q_s32(start.add(i % 8)))
         };
-        let mut sums = [[four(0), four(4)], [four(8), four(12)]];
-        add_shift(&mut sums, row, columns, first, tile);
-        sums
+        [[four(0), four(4)], [four(8), four(12)]]
     }
 }
 

@@ -22,8 +22,20 @@ pub fn dense(row: &Row, columns: &Columns, store: &mut Store) {
                 let scales = Scales::<4>::new(requantize, first);
                 let out = out.as_mut_ptr();
                 let pitch = *pixel_pitch;
+                let free = (requantize.low, requantize.high) == (i8::MIN, i8::MAX);
                 // SAFETY: the sizes are checked, and this set is only chosen where `available`.
                 match Target::<4>::new(segments, first) {
+                    // The common case: no bounds but those of bytes, and weights without a shift.
+                    Target::Whole(offset) if free && columns.shift.is_none() => unsafe {
+                        let out = out.add(offset);
+                        Tile::all(row.pixels, |tile| {
+                            let sums = unshifted(row, columns, first, tile);
+                            for (at, sums) in tile.at(pitch).into_iter().zip(sums) {
+                                let bytes = scales.saturated(|i| vcvtq_f32_s32(sums[i]), |v| v);
+                                vst1q_s8(out.add(at), bytes);
+                            }
+                        });
+                    },
                     Target::Whole(offset) => Tile::all(row.pixels, |tile| unsafe {
                         for (at, sums) in
                             tile.at(pitch).into_iter().zip(sums(row, columns, first, tile))
@@ -99,13 +111,30 @@ macro_rules! group {
     };
 }
 
-/// The sums of sixteen columns at four pixels. The intrinsic of SDOT is not stable, and no
-/// intrinsic makes the compiler load four registers at once.
+/// The sums of sixteen columns at four pixels.
 ///
 /// # Safety
 /// The sizes are checked and the processor has SDOT.
 #[inline(always)]
 unsafe fn sums(row: &Row, columns: &Columns, first: usize, tile: &Tile<4>) -> [[int32x4_t; 4]; 4] {
+    // SAFETY: the caller's promise.
+    let mut sums = unsafe { unshifted(row, columns, first, tile) };
+    add_shift(&mut sums, row, columns, first, tile);
+    sums
+}
+
+/// The same without the columns' shift. The intrinsic of SDOT is not stable, and no
+/// intrinsic makes the compiler load four registers at once.
+///
+/// # Safety
+/// The sizes are checked and the processor has SDOT.
+#[inline(always)]
+unsafe fn unshifted(
+    row: &Row,
+    columns: &Columns,
+    first: usize,
+    tile: &Tile<4>,
+) -> [[int32x4_t; 4]; 4] {
     let Weights::Bytes(weights) = &columns.weights else { unreachable!("checked") };
     // SAFETY: the loops read `depth` elements of each pixel and of sixteen columns, which the
     // caller has checked, and the assembly writes no memory.
@@ -172,7 +201,6 @@ unsafe fn sums(row: &Row, columns: &Columns, first: usize, tile: &Tile<4>) -> [[
                 options(readonly, nostack),
             );
         }
-        add_shift(&mut sums, row, columns, first, tile);
         sums
     }
 }
