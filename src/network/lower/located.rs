@@ -34,7 +34,7 @@ pub fn strides(shape: &[usize], order: &[usize]) -> (usize, Strides) {
     for axis in (1..shape.len()).rev() {
         own[axis - 1] = own[axis] * shape[axis];
     }
-    let mut strides = [0; 4];
+    let mut strides = [1; 4];
     for (back, axis) in order.iter().rev().enumerate().take(4) {
         strides[3 - back] = own[*axis];
     }
