@@ -175,6 +175,8 @@ pub fn store(
                 false => (i, picture.pixel_pitch, i * channel, pixel, Some(i)),
             };
             let to = start + y * row + to;
+            // Axes that the tensor does not have are one long, with a stride of 0.
+            let stride = stride.max(1);
             let bytes = source[first..].iter().step_by(step).take(inner);
             match (stored, &mut *tensor) {
                 (Stored::Signed, TensorMut::I8(values)) => {
@@ -280,6 +282,78 @@ mod tests {
                     let entry = tables[c % count][(i32::from(byte) + 128) as usize];
                     let at = 2 + y * strides[0] + x * strides[1] + c * strides[2];
                     assert_eq!(values[at], entry, "({y}, {x}, {c}) with {strides:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_loaded_is_stored_again_in_any_order_of_the_tensor() {
+        let rng = &mut fastrand::Rng::with_seed(2);
+        for _ in 0..300 {
+            let [height, width, channels] =
+                [rng.usize(1..5), rng.usize(1..6) * rng.usize(1..28), rng.usize(1..9)];
+            let strides = match rng.u8(..3) {
+                0 => [width, 1, height * width],
+                1 => [width * channels, channels, 1],
+                _ => [channels, height * channels, 1],
+            };
+            // An axis of one may have no stride.
+            let extents = [height, width, channels];
+            let strides = std::array::from_fn(|axis| match extents[axis] {
+                1 => 0,
+                _ => strides[axis],
+            });
+            let start = rng.usize(..3);
+            let length = start + height * width * channels;
+            let pixel_pitch = channels + rng.usize(..3);
+            let row_pitch = width * pixel_pitch + rng.usize(..3);
+            let mut data = vec![99i8; height * row_pitch];
+            let bytes: Vec<i8> = (0..length).map(|_| rng.i8(..)).collect();
+            let unsigned: Vec<u8> = bytes.iter().map(|byte| *byte as u8 ^ 0x80).collect();
+            let quantization = Quantization { scale: 0.5, zero_point: 3 };
+            let real = |byte: i8| (i32::from(byte) - 3) as f32 * 0.5;
+            let reals: Vec<f32> = bytes.iter().map(|byte| real(*byte)).collect();
+            let table = std::array::from_fn(|index| real((index as i32 - 128) as i8));
+            let kind = rng.u8(..3);
+            let mut out =
+                PictureMut { data: &mut data, height, width, channels, row_pitch, pixel_pitch };
+            match kind {
+                0 => load(TensorRef::I8(&bytes), start, strides, None, &mut out),
+                1 => load(TensorRef::U8(&unsigned), start, strides, None, &mut out),
+                _ => load(TensorRef::F32(&reals), start, strides, Some(quantization), &mut out),
+            }
+            for (y, x) in (0..height).flat_map(|y| (0..width).map(move |x| (y, x))) {
+                let pixel = &data[y * row_pitch + x * pixel_pitch..];
+                for (c, byte) in pixel.iter().enumerate().take(channels) {
+                    let at = start + y * strides[0] + x * strides[1] + c * strides[2];
+                    assert_eq!(*byte, bytes[at], "kind {kind}: ({y}, {x}, {c}), {strides:?}");
+                }
+                let gap = pixel.iter().take(pixel_pitch).skip(channels);
+                assert!(gap.into_iter().all(|byte| *byte == 99), "wrote between pixels");
+            }
+            let picture = Picture { data: &data, height, width, channels, row_pitch, pixel_pitch };
+            match kind {
+                0 => {
+                    let mut back = bytes[..start].to_vec();
+                    back.resize(length, 0);
+                    let tensor = &mut TensorMut::I8(&mut back);
+                    store(&picture, &Stored::Signed, tensor, start, strides);
+                    assert_eq!(back, bytes);
+                }
+                1 => {
+                    let mut back = unsigned[..start].to_vec();
+                    back.resize(length, 0);
+                    let tensor = &mut TensorMut::U8(&mut back);
+                    store(&picture, &Stored::Unsigned, tensor, start, strides);
+                    assert_eq!(back, unsigned);
+                }
+                _ => {
+                    let mut back = reals[..start].to_vec();
+                    back.resize(length, f32::NAN);
+                    let tensor = &mut TensorMut::F32(&mut back);
+                    store(&picture, &Stored::Reals(vec![table]), tensor, start, strides);
+                    assert_eq!(back, reals);
                 }
             }
         }
