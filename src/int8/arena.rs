@@ -5,7 +5,7 @@
 //! result, so that nothing is copied, unless a step would then read and write the same memory.
 
 use super::draft::{Draft, Part, Sketch, Value};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 /// Where a value lies: `arena[offset + n * pitches[0] + y * pitches[1] + x * pitches[2] + c]`.
@@ -68,50 +68,58 @@ fn root(draft: &Draft, mut value: Value) -> Value {
     }
 }
 
+/// Concats that may lie in one another: each is a step on the way to where a value lies.
+const DEEPEST: usize = 64;
+
 fn join_in_place(draft: &mut Draft) {
     let written: HashSet<Value> = draft.steps.iter().filter_map(|step| step.output).collect();
-    let mut joined = Vec::new();
+    let mut joined = HashSet::new();
+    let mut depths: HashMap<Value, usize> = HashMap::new();
     for step in &draft.steps {
         let (Sketch::Concat { axis }, Some(whole)) = (&step.sketch, step.output) else { continue };
         let mut start = [0; 4];
         for &value in &step.inputs {
             let spec = &mut draft.values[value];
             let extent = spec.dims[*axis];
+            let depth = depths.get(&value).map_or(1, |depth| depth + 1);
             if spec.part.is_none()
                 && spec.constant.is_none()
                 && !spec.contiguous
                 && written.contains(&value)
+                && depth <= DEEPEST
             {
                 spec.part = Some(Part { whole, start });
-                joined.push(value);
+                joined.insert(value);
+                let whole = depths.entry(whole).or_default();
+                *whole = depth.max(*whole);
             }
             start[*axis] += extent;
         }
     }
     // A step must not read the memory it writes; a Concat only does for what is not in its place.
-    loop {
-        let clash = draft.steps.iter().find_map(|step| {
-            let output = step.output?;
-            let mut start = [0; 4];
-            let input = step.inputs.iter().find(|input| {
-                let spec = &draft.values[**input];
-                let place = start;
-                let mut in_place = false;
-                if let Sketch::Concat { axis } = step.sketch {
-                    start[axis] += spec.dims[axis];
-                    let part = spec.part.as_ref();
-                    in_place = part.is_some_and(|part| part.whole == output && part.start == place);
+    // Taking a value apart never makes such a clash elsewhere.
+    for index in 0..draft.steps.len() {
+        let Some(output) = draft.steps[index].output else { continue };
+        let mut start = [0; 4];
+        for at in 0..draft.steps[index].inputs.len() {
+            let input = draft.steps[index].inputs[at];
+            let place = start;
+            if let Sketch::Concat { axis } = draft.steps[index].sketch {
+                start[axis] += draft.values[input].dims[axis];
+                let part = draft.values[input].part.as_ref();
+                if part.is_some_and(|part| part.whole == output && part.start == place) {
+                    continue;
                 }
-                !in_place && root(draft, **input) == root(draft, output)
-            })?;
-            Some((*input, output))
-        });
-        let Some((input, output)) = clash else { return };
-        let apart =
-            chain(draft, output).chain(chain(draft, input)).find(|value| joined.contains(value));
-        let Some(apart) = apart else { return };
-        draft.values[apart].part = None;
-        joined.retain(|value| *value != apart);
+            }
+            while root(draft, input) == root(draft, output) {
+                let apart = [output, input]
+                    .into_iter()
+                    .flat_map(|value| chain(draft, value))
+                    .find(|value| joined.remove(value));
+                let Some(apart) = apart else { break };
+                draft.values[apart].part = None;
+            }
+        }
     }
 }
 
@@ -147,24 +155,27 @@ fn allocate(draft: &Draft, roots: &[Value], lives: &[Option<(usize, usize)>]) ->
         .collect();
     order.sort_by_key(|value| std::cmp::Reverse(size(*value)));
     let mut starts = vec![0; roots.len()];
+    // In the order of their starts.
     let mut placed: Vec<Value> = Vec::new();
     for value in order {
         let Some((first, last)) = lives[value] else { continue };
-        let mut taken: Vec<Range<usize>> = placed
-            .iter()
-            .filter(|other| lives[**other].is_some_and(|(from, to)| from <= last && first <= to))
-            .map(|other| starts[*other]..starts[*other] + size(*other))
-            .collect();
-        taken.sort_by_key(|range| range.start);
         let mut start = 0;
-        for range in taken {
-            if start + size(value) <= range.start {
+        for other in &placed {
+            if !lives[*other].is_some_and(|(from, to)| from <= last && first <= to) {
+                continue;
+            }
+            if start + size(value) <= starts[*other] {
                 break;
             }
-            start = start.max(range.end.next_multiple_of(ALIGN));
+            let end = starts[*other] + size(*other);
+            start = start.max(end.next_multiple_of(ALIGN));
         }
         starts[value] = start;
-        placed.push(value);
+        let at = placed.partition_point(|other| starts[*other] <= start);
+        placed.insert(at, value);
     }
     starts
 }
+
+#[cfg(test)]
+mod tests;

@@ -104,6 +104,7 @@ pub fn load(path: &str, mut model: ModelProto, options: &Options) -> Result<Netw
     let facts = contained(path, || Facts::new(&whole, &inferred).map_err(fail))?;
     drop(inferred);
     check_memory(path, facts.bytes())?;
+    check_windows(path, &whole, &facts)?;
     let ports = ports(path, &whole, &facts)?;
     let compared = (options.compared)(&ports);
     // What fails here runs in float all the same.
@@ -333,6 +334,26 @@ fn bytes(model: &TypedModel) -> u64 {
         })
     });
     bytes.flatten().fold(0, u64::saturating_add)
+}
+
+/// Names the first node whose window is longer than its padded input: nothing comes out of it.
+fn check_windows(path: &str, graph: &GraphProto, facts: &Facts) -> Result<(), NetworkError> {
+    let empty = |names: &[String]| {
+        names.first().and_then(|name| facts.shape(name)).is_some_and(|shape| shape.contains(&0))
+    };
+    let slides =
+        |node: &&NodeProto| matches!(node.op_type.as_str(), "Conv" | "MaxPool" | "AveragePool");
+    let mut nodes = graph.node.iter().filter(slides);
+    match nodes.find(|node| empty(&node.output) && !empty(&node.input)) {
+        Some(node) => Err(NetworkError::Graph {
+            path: path.to_owned(),
+            place: format!("node \"{}\" ({})", proto::node_name(node), node.op_type),
+            cause: "its kernel_shape and dilations reach beyond its input, so that nothing comes \
+                    out; use a larger input, or export it again"
+                .to_owned(),
+        }),
+        None => Ok(()),
+    }
 }
 
 /// Refuses graphs whose values no board could hold, before anything of that size is made.

@@ -2,6 +2,7 @@
 
 mod hostile;
 mod infer;
+mod integers;
 mod messages;
 mod networks;
 mod onnx;

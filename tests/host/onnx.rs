@@ -49,6 +49,17 @@ impl Graph {
         self
     }
 
+    pub fn longs(mut self, name: &str, shape: &[i64], values: &[i64]) -> Graph {
+        self.graph.initializer.push(TensorProto {
+            name: name.into(),
+            dims: shape.to_vec(),
+            data_type: DataType::Int64 as i32,
+            int64_data: values.to_vec(),
+            ..Default::default()
+        });
+        self
+    }
+
     /// No dimensions for a single value.
     pub fn integers(
         mut self,

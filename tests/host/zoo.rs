@@ -64,16 +64,18 @@ fn right_answers() {
         ("ai85-aisegment-unet", 0.0, 1.0),
         ("portrait-mnv3-int8", 1.0, 0.999),
         ("portrait-mnv3-float", 1e-3, 0.9999),
-        ("deeplab-mnv2-pascal", 1.0, 0.995),
+        // ONNX Runtime adds some sums up in single precision: its rounding decides near-ties, and
+        // later layers amplify them. Exact arithmetic gives 0.9941.
+        ("deeplab-mnv2-pascal", 1.0, 0.993),
         ("selfie", 1e-3, 0.9999),
         ("sinet", 1e-3, 0.9999),
         ("retina-unet", 1e-3, 0.9999),
         ("twinlitenet", 1e-3, 0.9999),
         ("made-unet-qdq-u8", 1.0, 0.950),
-        ("made-unet-qdq-s8", 1.0, 0.951),
+        ("made-unet-qdq-s8", 1.0, 0.952),
         ("made-unet-qop-u8", 1.0, 0.957),
-        ("made-unet-bil-qdq-u8", 1.0, 0.978),
-        ("made-fcn-qdq-u8", 1.0, 0.958),
+        ("made-unet-bil-qdq-u8", 1.0, 0.979),
+        ("made-fcn-qdq-u8", 1.0, 0.960),
         ("made-fcn-qop-u8", 1.0, 0.956),
     ];
     let place = Place::new();
@@ -96,5 +98,39 @@ fn right_answers() {
             );
             assert!(worst <= difference && equal >= agreement, "{name}: {worst} {equal}");
         }
+    }
+}
+
+#[test]
+fn quantized_networks_convolve_in_integers_only() {
+    let Some(zoo) = zoo() else { return };
+    // Convolutions that may stay: the weights of these ConvTransposes are floats in the file.
+    let networks = [
+        ("ai85-camvid-unet", &[][..]),
+        ("ai85-aisegment-unet", &[]),
+        ("portrait-mnv3-int8", &[]),
+        ("deeplab-mnv2-pascal", &[]),
+        ("made-unet-qdq-u8", &[]),
+        ("made-unet-qdq-s8", &[]),
+        ("made-unet-qop-u8", &["ConvTranspose"]),
+        ("made-unet-bil-qdq-u8", &[]),
+        ("made-fcn-qdq-u8", &[]),
+        ("made-fcn-qop-u8", &["ConvTranspose"]),
+    ];
+    for (name, floats) in networks {
+        let model = zoo.join(name).join("model.onnx");
+        let told = call(&["inspect", model.to_str().unwrap()]).success().out;
+        let convolutions = ["Conv", "ConvTranspose", "QLinearConv", "Gemm", "MatMul"];
+        let mut count = 0;
+        for line in told.lines() {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let Some(operator) = words.iter().find(|word| convolutions.contains(word)) else {
+                continue;
+            };
+            count += 1;
+            let integer = words.contains(&"int8");
+            assert!(integer || floats.contains(operator), "{name}: {line}");
+        }
+        assert!(count > 5, "{name}: {count} convolutions\n{told}");
     }
 }

@@ -125,5 +125,8 @@ impl Finish<f32> for RealSum {
 #[inline(always)]
 fn rounded(quanta: f32, saturate: Saturate, sure: f32) -> (i16, bool) {
     let (byte, error) = saturate.apply_with_error(quanta);
-    (byte.into(), !(error.abs() < sure))
+    // What is not a number is not sure either.
+    #[allow(clippy::neg_cmp_op_on_partial_ord)]
+    let unsure = !(error.abs() < sure);
+    (byte.into(), unsure)
 }
