@@ -9,5 +9,6 @@ mod onnx;
 mod program;
 mod qoperator;
 mod run;
+mod strange;
 mod tiles;
 mod zoo;
