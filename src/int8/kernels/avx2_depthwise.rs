@@ -64,7 +64,7 @@ unsafe fn block(
                 _mm256_unpackhi_epi16(first, second),
             ]);
         }
-        let weights = weights[..pairs].assume_init_ref();
+        let weights = std::slice::from_raw_parts(weights.as_ptr().cast(), pairs);
         let mut pixel = 0;
         while pixel + PIXELS <= row.pixels {
             pixels::<PIXELS>(row, weights, &lanes, requantize, out, pixel_pitch, channel, pixel);

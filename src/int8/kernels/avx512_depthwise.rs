@@ -64,7 +64,7 @@ unsafe fn block(
                 _mm512_unpackhi_epi16(first, second),
             ]);
         }
-        let weights = weights[..pairs].assume_init_ref();
+        let weights = std::slice::from_raw_parts(weights.as_ptr().cast(), pairs);
         let store = |pixel: usize| out.add(pixel * pixel_pitch + channel);
         let mut pixel = 0;
         if let Some(stride) = avx512_depthwise3::stride(row) {
