@@ -5,7 +5,8 @@
 //! 1. [`camera`] fills a [`frame::Frame`]: pixels, sequence number, capture time.
 //! 2. [`prepare`] brings it to the network's input: crop or tile, resize, colour, quantize, in
 //!    integers.
-//! 3. [`network`] loads an ONNX file with its card and runs it with tract.
+//! 3. [`network`] loads an ONNX file with its card and runs it: what is quantized in integers
+//!    ([`int8`]), the rest with tract.
 //! 4. [`decode`] turns scores into a [`decode::LabelMap`] of the frame's size.
 //! 5. [`compose`] puts frame, mask, legend and status together, row by row.
 //! 6. [`display`] shows the rows.

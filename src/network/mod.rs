@@ -1,9 +1,10 @@
 //! ONNX file + card -> a network that runs.
 //!
 //! [`model`] resolves what the user named (a folder, an ONNX file, the built-in one) and checks
-//! card against network. [`proto`] checks the file's bytes, [`load`] makes tract's plan of it
-//! with our own operators ([`ops`]) where tract lacks them or differs from ONNX, [`plan`] runs
-//! it, [`inspect`] tells about it, [`receptive`] finds what tiles need to know.
+//! card against network. [`proto`] checks the file's bytes, [`qdq`] brings quantized graphs to one
+//! form, and [`load`] makes tract's plan: [`lower`] finds what runs in integers, our own operators
+//! ([`ops`]) stand where tract lacks one or differs from ONNX. [`plan`] runs it, [`inspect`] tells
+//! about it, [`receptive`] finds what tiles need to know.
 
 pub mod inspect;
 pub mod load;
