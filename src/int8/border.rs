@@ -183,9 +183,10 @@ fn load_three(planes: [&[f32]; 3], quantization: Quantization, target: &mut [i8]
     for (index, pixels) in target.as_chunks_mut::<3>().0.chunks_mut(CHUNK).enumerate() {
         for (plane, bytes) in planes.iter().zip(&mut bytes) {
             let reals = &plane[index * CHUNK..][..pixels.len()];
-            match reals.as_array::<CHUNK>() {
-                Some(reals) => quantize(reals, bytes, quantization),
-                None => quantize(reals, bytes, quantization),
+            // A whole chunk's length is known: its loop has no tail.
+            match <&[f32; CHUNK]>::try_from(reals) {
+                Ok(reals) => quantize(reals, bytes, quantization),
+                Err(_) => quantize(reals, bytes, quantization),
             }
         }
         let [a, b, c] = &bytes;
