@@ -172,7 +172,8 @@ pub fn run(
         if iteration == 0 {
             continue;
         }
-        let trace = segmenter.trace.take().unwrap_or_default();
+        let mut trace = segmenter.trace.take().unwrap_or_default();
+        trace.operators.shrink_to_fit();
         executor = trace.executor;
         segment_allocations = heap.count_total.saturating_sub(executor.count_total);
         compose_allocations = composing.count_total;
