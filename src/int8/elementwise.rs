@@ -9,33 +9,21 @@ use super::requantization::{Quantization, Saturate};
 use super::view::{Picture, PictureMut};
 use crate::simd::widest;
 
-/// `y = a + b`, or with [`Add::subtract`] `a - b`.
+/// `y = a + b`, or with [`Add::subtract`] `a - b`: in single precision, operation by operation as
+/// the graph has it: dequantize both, add, divide by the output's scale.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Add {
-    weights: Weights,
+    a: Quantization,
+    b: Quantization,
+    scale: f32,
     saturate: Saturate,
-}
-
-/// Quanta of the output: `a * weight + b * weight + constant`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Weights {
-    Single {
-        a: f32,
-        b: f32,
-        constant: f32,
-    },
-    /// Where large terms that cancel would leave too few bits of single precision.
-    Double {
-        a: f64,
-        b: f64,
-        constant: f64,
-    },
 }
 
 impl Add {
     /// `low` and `high` are the bounds of a fused Relu or Clip, else -128 and 127.
     pub fn new(a: Quantization, b: Quantization, out: Quantization, low: i8, high: i8) -> Self {
-        Self::weighted(a, b, a.per(out), b.per(out), out, low, high)
+        let saturate = Saturate::new(out.zero_point, low, high);
+        Add { a, b, scale: out.scale, saturate }
     }
 
     /// `a - b`, bounds as in [`Add::new`].
@@ -46,25 +34,7 @@ impl Add {
         low: i8,
         high: i8,
     ) -> Self {
-        Self::weighted(a, b, a.per(out), -b.per(out), out, low, high)
-    }
-
-    fn weighted(
-        qa: Quantization,
-        qb: Quantization,
-        a: f64,
-        b: f64,
-        out: Quantization,
-        low: i8,
-        high: i8,
-    ) -> Self {
-        let constant = -(f64::from(qa.zero_point) * a + f64::from(qb.zero_point) * b);
-        // Up to there single precision stays within 1e-4 of an output quantum.
-        let weights = match a.abs().max(b.abs()) <= 2.0 {
-            true => Weights::Single { a: a as f32, b: b as f32, constant: constant as f32 },
-            false => Weights::Double { a, b, constant },
-        };
-        Add { weights, saturate: Saturate::new(out.zero_point, low, high) }
+        Self::new(a, Quantization { scale: -b.scale, ..b }, out, low, high)
     }
 
     /// Output rows `rows`, the first of which is `out`'s first.
@@ -86,31 +56,16 @@ impl Add {
 
     #[inline(always)]
     fn run_here(&self, a: Option<&Picture>, b: &Picture, rows: Range<usize>, out: &mut PictureMut) {
-        let saturate = self.saturate;
-        match self.weights {
-            Weights::Single { a: wa, b: wb, constant } => combine(
-                a,
-                b,
-                rows,
-                out,
-                #[inline(always)]
-                |a, b| {
-                    let b = f32::from(b).mul_add(wb, constant);
-                    saturate.apply(f32::from(a).mul_add(wa, b))
-                },
-            ),
-            Weights::Double { a: wa, b: wb, constant } => combine(
-                a,
-                b,
-                rows,
-                out,
-                #[inline(always)]
-                |a, b| {
-                    let b = f64::from(b).mul_add(wb, constant);
-                    saturate.apply(f64::from(a).mul_add(wa, b) as f32)
-                },
-            ),
-        }
+        let Add { a: qa, b: qb, scale, saturate } = self.clone();
+        let real = |x: i8, of: Quantization| (i32::from(x) - of.zero_point) as f32 * of.scale;
+        combine(
+            a,
+            b,
+            rows,
+            out,
+            #[inline(always)]
+            |a, b| saturate.apply((real(a, qa) + real(b, qb)) / scale),
+        );
     }
 }
 

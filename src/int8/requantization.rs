@@ -22,12 +22,12 @@ pub struct Requantize {
 impl Requantize {
     /// Adds a column: `real quanta = sum * factor + rest`, for sums up to `largest` on both sides.
     ///
-    /// The graph as written divides a sum in single precision by `scale`, the output's, and so
-    /// decides what lies close to a tie. Those sums are few and known: the multiplier and the
+    /// The graph as written adds `bias` to the products and divides by `scale`, the output's, in
+    /// single precision, and so decides what lies close to a tie. Those sums are few and known: the multiplier and the
     /// addend are moved by units in the last place until all of them come out the same, where
     /// that is possible; it costs nothing when running.
-    pub fn push(&mut self, factor: f64, rest: f64, largest: i64, scale: f32) {
-        let close = self.close_to_ties(factor, rest, largest, scale);
+    pub fn push(&mut self, factor: f64, rest: f64, largest: i64, scale: f32, bias: f32) {
+        let close = self.close_to_ties(factor, rest, largest, scale, bias);
         let wrong = |multiplier: f32, addend: f32| {
             let right =
                 |(sum, y): &(f32, i32)| round_half_even(sum.mul_add(multiplier, addend)) == *y;
@@ -53,7 +53,14 @@ impl Requantize {
     }
 
     /// The sums within [`CLOSE`] of a tie between two bytes, and what the graph rounds them to.
-    fn close_to_ties(&self, factor: f64, rest: f64, largest: i64, scale: f32) -> Vec<(f32, i32)> {
+    fn close_to_ties(
+        &self,
+        factor: f64,
+        rest: f64,
+        largest: i64,
+        scale: f32,
+        bias: f32,
+    ) -> Vec<(f32, i32)> {
         let mut close = Vec::new();
         if !factor.is_normal() {
             return close;
@@ -64,7 +71,8 @@ impl Requantize {
             for sum in [at, at + 1.0] {
                 let real = sum.mul_add(factor, rest);
                 if (real - tie).abs() < CLOSE && sum.abs() <= largest as f64 {
-                    let written = (real * f64::from(scale)) as f32 / scale;
+                    let product = (real * f64::from(scale) - f64::from(bias)) as f32;
+                    let written = (product + bias) / scale;
                     close.push((sum as f32, written.round_ties_even() as i32));
                 }
             }
@@ -179,7 +187,7 @@ mod tests {
             let (multiplier, addend) = (Vec::new(), Vec::new());
             let (low, high) = (i8::MIN, i8::MAX);
             let mut requantize = Requantize { multiplier, addend, zero_point, low, high };
-            requantize.push(factor, rest, 1 << 24, 1.0);
+            requantize.push(factor, rest, 1 << 24, 1.0, 0.0);
             for sum in -200_000..200_000 {
                 let exact = (f64::from(sum).mul_add(factor, rest) as f32).round_ties_even();
                 let exact = f64::from(exact);

@@ -128,7 +128,7 @@ impl Builder {
         for _ in 0..columns {
             let factor = (1.0 + numbers.below(1000) as f64 / 1000.0) / 90.0;
             let factor = factor / (terms as f64).sqrt() / f64::from(high - low).sqrt();
-            requantize.push(factor, numbers.below(100) as f64 / 70.0, 1 << 24, 0.031);
+            requantize.push(factor, numbers.below(100) as f64 / 70.0, 1 << 24, 0.031, 0.0);
         }
         Convolution {
             geometry,

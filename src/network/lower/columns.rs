@@ -18,6 +18,8 @@ pub(super) struct Column {
     scale: f64,
     bias: i32,
     rest: f64,
+    /// The whole bias, as the graph adds it.
+    real: f64,
 }
 
 /// Beyond this a requantized sum could not be told from its neighbours any more.
@@ -112,7 +114,7 @@ impl<'a> Lowering<'a> {
             // Where the sums are nothing beside the bias, it is all in the rest.
             let whole = (real / scale).round();
             let whole = if whole.abs() < f64::from(i32::MAX / 2) { whole } else { 0.0 };
-            Ok(Column { scale, bias: whole as i32, rest: real - whole * scale })
+            Ok(Column { scale, bias: whole as i32, rest: real - whole * scale, real })
         };
         (0..columns).map(column).collect()
     }
@@ -181,7 +183,10 @@ pub(super) fn finish(
             return Err(format!("its sums reach {farthest:.0} quanta of the output"));
         }
         match target {
-            Some(_) => requantize.push(factor, column.rest / scale, largest, scale as f32),
+            Some(_) => {
+                let bias = column.real as f32;
+                requantize.push(factor, column.rest / scale, largest, scale as f32, bias);
+            }
             None => {
                 requantize.multiplier.push(factor as f32);
                 requantize.addend.push(column.rest as f32);
