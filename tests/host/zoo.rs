@@ -65,8 +65,8 @@ fn right_answers() {
         ("portrait-mnv3-int8", 1.0, 0.999),
         ("portrait-mnv3-float", 1e-3, 0.9999),
         // ONNX Runtime adds some sums up in single precision: its rounding decides near-ties, and
-        // later layers amplify them. Exact arithmetic gives 0.9941.
-        ("deeplab-mnv2-pascal", 1.0, 0.993),
+        // later layers amplify them. Exact arithmetic would give 0.9946.
+        ("deeplab-mnv2-pascal", 1.0, 0.995),
         ("selfie", 1e-3, 0.9999),
         ("sinet", 1e-3, 0.9999),
         ("retina-unet", 1e-3, 0.9999),
