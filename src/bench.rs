@@ -1,6 +1,6 @@
 //! `segcam bench`: the stage and operator tables.
 
-use crate::camera::{self, Arrival, CameraError};
+use crate::camera::{self, Arrival, CameraError, Wanted};
 use crate::compose::{Compositor, Scene, Settings, Shown, Status};
 use crate::decode::{LabelMap, shares};
 use crate::frame::{Frame, Layout, LayoutError, PixelFormat};
@@ -232,7 +232,7 @@ fn copy_once(frame: &[u8], picture: &mut [u8]) {
 /// A YUYV frame of the built-in camera.
 fn frame((width, height): (u32, u32)) -> Result<Frame, BenchError> {
     let uri = format!("synthetic:portrait?format=yuyv&width={width}&height={height}&fps=0");
-    let mut camera = camera::open(&uri)?;
+    let mut camera = camera::open(&uri, Wanted::default())?;
     let mut frame = Frame::new(Layout::packed(PixelFormat::Yuyv, width, height)?);
     match camera.read(&mut frame, Duration::from_secs(1))? {
         Arrival::Frame => Ok(frame),

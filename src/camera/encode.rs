@@ -105,7 +105,7 @@ mod tests {
         let mut frame = Frame::new(Layout::packed(format, width, height).unwrap());
         from_rgb(rgb, &mut frame);
         assert_eq!(frame.data.len(), frame.layout.bytes());
-        frame.data
+        frame.data.to_vec()
     }
 
     /// The colour bars of BT.601 (100 %), as published: Y, Cb, Cr.

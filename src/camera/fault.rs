@@ -219,7 +219,7 @@ impl Camera for FaultyCamera {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::camera;
+    use crate::camera::{self, Wanted};
     use crate::frame::{Layout, PixelFormat};
 
     const LONG: Duration = Duration::from_secs(10);
@@ -227,7 +227,7 @@ mod tests {
     fn open(faults: &str) -> (Box<dyn Camera>, Frame) {
         let uri = format!("synthetic:portrait?width=32&height=24&fps=0&{faults}");
         let layout = Layout::packed(PixelFormat::Rgb, 1, 1).unwrap();
-        (camera::open(&uri).unwrap(), Frame::new(layout))
+        (camera::open(&uri, Wanted::default()).unwrap(), Frame::new(layout))
     }
 
     #[test]
@@ -262,7 +262,7 @@ mod tests {
             }
             assert_eq!(camera.read(&mut frame, LONG).unwrap(), Arrival::Frame);
             whole.read(&mut plain, LONG).unwrap();
-            assert_eq!((frame.sequence, &frame.data), (n, &plain.data));
+            assert_eq!((frame.sequence, &frame.data[..]), (n, &plain.data[..]));
             if n % 2 == 1 {
                 assert!(start.elapsed() >= Duration::from_millis(150));
                 assert!(frame.captured.elapsed() >= Duration::from_millis(150));
@@ -281,7 +281,7 @@ mod tests {
         let (mut clean, mut plain) = open("");
         camera.read(&mut frame, LONG).unwrap();
         clean.read(&mut plain, LONG).unwrap();
-        let changed = frame.data.iter().zip(&plain.data).filter(|(a, b)| a != b).count();
+        let changed = frame.data.iter().zip(&plain.data[..]).filter(|(a, b)| a != b).count();
         assert!((20..=36).contains(&changed), "{changed} of 2304 bytes");
     }
 
@@ -315,7 +315,10 @@ mod tests {
     #[test]
     fn wrong_faults_are_named() {
         let error = |faults: &str| {
-            camera::open(&format!("synthetic:portrait?{faults}")).err().unwrap().to_string()
+            camera::open(&format!("synthetic:portrait?{faults}"), Wanted::default())
+                .err()
+                .unwrap()
+                .to_string()
         };
         assert!(error("fault.drop=2").contains("fault.drop=2 is not a number from 0 to 1"));
         assert!(error("fault.dorp=1").contains("did you mean \"fault.drop\"?"));

@@ -83,7 +83,7 @@ pub(super) fn decode(bytes: &[u8], name: &str, frame: &mut Frame) -> Result<(), 
                 (PixelFormat::Grey, picture.into_luma8().into_raw())
             };
             frame.reshape(layout(format)?);
-            frame.data = pixels;
+            frame.data = pixels.into();
             return Ok(());
         }
     }

@@ -1,6 +1,6 @@
 //! Whole, odd and hostile files.
 
-use super::super::open;
+use super::super::{Wanted, open};
 use super::*;
 use crate::frame::{Matrix, Range};
 use fastrand::Rng;
@@ -46,7 +46,7 @@ fn save(directory: &tempfile::TempDir, name: &str, bytes: &[u8]) -> String {
 
 /// Reads to the end: how many frames came, or the error.
 fn read_all(uri: &str) -> Result<u64, String> {
-    let mut camera = open(uri).map_err(|error| error.to_string())?;
+    let mut camera = open(uri, Wanted::default()).map_err(|error| error.to_string())?;
     let mut frame = frame();
     let mut count = 0;
     loop {
@@ -66,20 +66,20 @@ fn pictures_keep_their_pixels_and_only_grey_ones_are_grey() {
         for grey in [true, false] {
             let picture = photo(width, height, grey);
             let uri = save(&directory, "a.png", &encoded(&picture, ImageFormat::Png));
-            let (mut camera, mut frame) = (open(&uri).unwrap(), frame());
+            let (mut camera, mut frame) = (open(&uri, Wanted::default()).unwrap(), frame());
             assert!(!camera.is_live());
             assert_eq!(camera.read(&mut frame, LONG).unwrap(), Arrival::Frame);
             let format = if grey { PixelFormat::Grey } else { PixelFormat::Rgb };
             assert_eq!(frame.layout, Layout::packed(format, width, height).unwrap());
-            assert_eq!(frame.data, picture.as_bytes());
+            assert_eq!(frame.data[..], *picture.as_bytes());
             assert_eq!(camera.read(&mut frame, LONG).unwrap(), Arrival::End);
         }
     }
     let picture = DynamicImage::from(photo(6, 4, false).to_rgba16());
     let uri = save(&directory, "deep.png", &encoded(&picture, ImageFormat::Png));
-    let (mut camera, mut frame) = (open(&uri).unwrap(), frame());
+    let (mut camera, mut frame) = (open(&uri, Wanted::default()).unwrap(), frame());
     camera.read(&mut frame, LONG).unwrap();
-    assert_eq!(frame.data, photo(6, 4, false).as_bytes());
+    assert_eq!(frame.data[..], *photo(6, 4, false).as_bytes());
     let uri = save(&directory, "b.jpg", &encoded(&photo(9, 7, false), ImageFormat::Jpeg));
     assert_eq!(read_all(&uri), Ok(1));
 }
@@ -96,7 +96,8 @@ fn a_directory_is_read_in_the_order_of_names_and_names_what_is_broken() {
         save(&directory, name, &encoded(&photo(width, 2, false), format));
     }
     save(&directory, "notes.txt", b"not a picture");
-    let (mut camera, mut frame) = (open(&format!("{uri}?loop")).unwrap(), frame());
+    let (mut camera, mut frame) =
+        (open(&format!("{uri}?loop"), Wanted::default()).unwrap(), frame());
     let widths: Vec<u32> = (0..6)
         .map(|n| {
             assert_eq!(camera.read(&mut frame, LONG).unwrap(), Arrival::Frame);
@@ -105,7 +106,7 @@ fn a_directory_is_read_in_the_order_of_names_and_names_what_is_broken() {
         })
         .collect();
     assert_eq!(widths, [6, 5, 3, 4, 6, 5]);
-    let mut camera = open(&uri).unwrap();
+    let mut camera = open(&uri, Wanted::default()).unwrap();
     save(&directory, "a.jpeg", b"oops");
     std::fs::remove_file(directory.path().join("b10.png")).unwrap();
     assert_eq!(camera.read(&mut frame, LONG).unwrap(), Arrival::Frame);
@@ -129,7 +130,7 @@ fn clips_of_every_layout_and_odd_sizes_are_read() {
     let read = |header: &str, bytes: usize, parameters: &str| {
         let uri = save(&directory, "a.y4m", &clip(header, 2, bytes)) + parameters;
         assert_eq!(read_all(&uri), Ok(2), "{header}");
-        let (mut camera, mut frame) = (open(&uri).unwrap(), frame());
+        let (mut camera, mut frame) = (open(&uri, Wanted::default()).unwrap(), frame());
         camera.read(&mut frame, LONG).unwrap();
         frame
     };
@@ -137,19 +138,19 @@ fn clips_of_every_layout_and_odd_sizes_are_read() {
     for colours in ["", " C420", " C420jpeg", " C420mpeg2", " C420paldv"] {
         let frame = read(&format!("W5 H3 F30:1{colours}"), 15 + 12, "");
         assert_eq!(frame.layout, Layout::packed(PixelFormat::I420, 5, 3).unwrap());
-        assert_eq!(frame.data, raw[..27]);
+        assert_eq!(frame.data[..], raw[..27]);
     }
     // Y 0 5 10, 15 20 25; Cb from 30, Cr from 50.
     let frame = read("W3 H2 F30:1 C422", 6 + 8, "");
     let yuyv = [0, 30, 5, 50, 10, 35, 10, 55, 15, 40, 20, 60, 25, 45, 25, 65];
-    assert_eq!((frame.layout.format, frame.data.as_slice()), (PixelFormat::Yuyv, &yuyv[..]));
+    assert_eq!((frame.layout.format, &frame.data[..]), (PixelFormat::Yuyv, &yuyv[..]));
     // Cb 30 35 40, 45 …; Cr 60 65 70, …
     let frame = read("W3 H2 F30:1 C444", 18, "");
     assert_eq!(frame.data[..8], [0, 33, 5, 63, 10, 40, 10, 70]);
     let frame = read("W8 H8 F30:1 Cmono", 64, "");
     assert_eq!((frame.layout.format, frame.data[3], frame.data[10]), (PixelFormat::Grey, 0, 40));
     assert_eq!(frame.data[47], 255);
-    assert_eq!(read("W8 H8 F30:1 Cmono", 64, "?range=full").data, raw[..64]);
+    assert_eq!(read("W8 H8 F30:1 Cmono", 64, "?range=full").data[..], raw[..64]);
     assert_eq!(read("W2 H720 F25:1", 2160, "").layout.encoding.matrix, Matrix::Bt709);
     assert_eq!(read("W2 H720 F25:1", 2160, "?matrix=601").layout.encoding.matrix, Matrix::Bt601);
     assert_eq!(read("W2 H2 F25:1 XCOLORRANGE=FULL", 6, "").layout.encoding.range, Range::Full);
@@ -159,12 +160,13 @@ fn clips_of_every_layout_and_odd_sizes_are_read() {
 fn clips_loop_and_play_live() {
     let directory = tempfile::tempdir().unwrap();
     let uri = save(&directory, "a.y4m", &clip("W4 H4 F5:1", 3, 24));
-    let (mut camera, mut frame) = (open(&format!("{uri}?loop")).unwrap(), frame());
+    let (mut camera, mut frame) =
+        (open(&format!("{uri}?loop"), Wanted::default()).unwrap(), frame());
     for n in 0..7 {
         assert_eq!(camera.read(&mut frame, LONG).unwrap(), Arrival::Frame);
         assert_eq!((frame.sequence, u64::from(frame.data[0])), (n, n % 3));
     }
-    let mut camera = open(&format!("{uri}?loop&fps")).unwrap();
+    let mut camera = open(&format!("{uri}?loop&fps"), Wanted::default()).unwrap();
     assert!(camera.is_live());
     camera.read(&mut frame, LONG).unwrap();
     assert_eq!(camera.read(&mut frame, Duration::ZERO).unwrap(), Arrival::Timeout);

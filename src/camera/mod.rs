@@ -103,9 +103,17 @@ pub trait Camera: Send {
     fn reopen(&mut self) -> Result<(), CameraError>;
 }
 
+/// The picture that is wanted, for cameras that offer a choice: at least as large as this, in
+/// pixels, and as cheap to get there as can be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    pub width: u32,
+    pub height: u32,
+}
+
 /// Opens the camera that a URI names. A URI that is wrong is [`CameraError::Uri`], a source
 /// that cannot be read [`CameraError::Failed`].
-pub fn open(uri: &str) -> Result<Box<dyn Camera>, CameraError> {
+pub fn open(uri: &str, _wanted: Wanted) -> Result<Box<dyn Camera>, CameraError> {
     let mut uri = Uri::parse(uri, "camera", &KINDS, "synthetic:portrait")?;
     let faults = fault::Faults::take(&mut uri)?;
     let camera: Box<dyn Camera> = match uri.scheme.as_str() {
@@ -139,7 +147,7 @@ mod tests {
     use super::*;
 
     fn error(uri: &str) -> String {
-        open(uri).err().expect(uri).to_string()
+        open(uri, Wanted::default()).err().expect(uri).to_string()
     }
 
     #[test]

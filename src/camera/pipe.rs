@@ -151,7 +151,7 @@ impl<S: Read + AsFd + Send> Camera for PipeCamera<S> {
             }
         }
         frame.reshape(self.layout);
-        std::mem::swap(&mut frame.data, &mut self.data);
+        std::mem::swap(frame.data.own(), &mut self.data);
         (frame.sequence, frame.captured) = (self.next, self.begun);
         (self.next, self.found) = (self.next + 1, 0);
         Ok(Arrival::Frame)
@@ -190,10 +190,10 @@ mod tests {
         writer.write_all(&bytes[7..]).unwrap();
         writer.write_all(&bytes[..20]).unwrap();
         assert_eq!(camera.read(&mut frame, LONG).unwrap(), Arrival::Frame);
-        assert_eq!((frame.data.as_slice(), frame.sequence), (bytes.as_slice(), 0));
+        assert_eq!((&frame.data[..], frame.sequence), (bytes.as_slice(), 0));
         writer.write_all(&bytes[20..]).unwrap();
         assert_eq!(camera.read(&mut frame, LONG).unwrap(), Arrival::Frame);
-        assert_eq!((frame.data.as_slice(), frame.sequence), (bytes.as_slice(), 1));
+        assert_eq!((&frame.data[..], frame.sequence), (bytes.as_slice(), 1));
         drop(writer);
         assert_eq!(camera.read(&mut frame, LONG).unwrap(), Arrival::End);
         assert_eq!(camera.read(&mut frame, LONG).unwrap(), Arrival::End);

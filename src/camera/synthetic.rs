@@ -130,7 +130,7 @@ pub fn wave(phase: u64) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::camera;
+    use crate::camera::{self, Wanted};
     use std::time::Instant;
 
     const LONG: Duration = Duration::from_secs(10);
@@ -141,7 +141,7 @@ mod tests {
 
     /// Frames `0..count` of a camera that is not live.
     fn frames(uri: &str, count: u64) -> Vec<Frame> {
-        let mut camera = camera::open(uri).unwrap();
+        let mut camera = camera::open(uri, Wanted::default()).unwrap();
         assert!(!camera.is_live());
         (0..count)
             .map(|n| {
@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn live_frames_keep_their_time_and_leave_gaps_when_nobody_reads() {
         let uri = "synthetic:portrait?width=32&height=24&fps=5";
-        let (mut camera, mut frame) = (camera::open(uri).unwrap(), frame());
+        let (mut camera, mut frame) = (camera::open(uri, Wanted::default()).unwrap(), frame());
         assert!(camera.is_live());
         assert_eq!(camera.read(&mut frame, LONG).unwrap(), Arrival::Frame);
         assert_eq!(frame.sequence, 0);
@@ -214,7 +214,7 @@ mod tests {
         assert!(frame.sequence >= 2, "{}", frame.sequence);
         // The same frame as when it is read at leisure.
         let all = frames("synthetic:portrait?width=32&height=24&fps=0", frame.sequence + 1);
-        assert_eq!(all.last().unwrap().data, frame.data);
+        assert_eq!(all.last().unwrap().data[..], frame.data[..]);
     }
 
     #[test]
@@ -222,7 +222,8 @@ mod tests {
         for scene in SCENES {
             for format in ["rgb24", "yuyv"] {
                 let uri = format!("synthetic:{scene}?width=160&height=120&fps=0&format={format}");
-                let (mut camera, mut frame) = (camera::open(&uri).unwrap(), frame());
+                let (mut camera, mut frame) =
+                    (camera::open(&uri, Wanted::default()).unwrap(), frame());
                 let mut read = || camera.read(&mut frame, LONG).unwrap();
                 read();
                 let found = allocation_counter::measure(|| {
@@ -248,7 +249,7 @@ mod tests {
             "synthetic:field?fps=0&seed=5",
             "synthetic:field?fps=0&format=yuyv",
         ] {
-            let (mut camera, mut frame) = (camera::open(uri).unwrap(), frame());
+            let (mut camera, mut frame) = (camera::open(uri, Wanted::default()).unwrap(), frame());
             let mut best = Duration::MAX;
             for _ in 0..60 {
                 let start = Instant::now();

@@ -3,11 +3,12 @@
 use super::Failure;
 use super::arguments::RunArguments;
 use super::log::HeldLog;
+use crate::camera::{self, Wanted};
 use crate::compose::{Compositor, Scene, Settings, Shown, Status};
+use crate::config;
 use crate::display::{self, Display, DisplayError};
 use crate::network::model::{self, BUILT_IN, Model};
 use crate::pipeline::{self, Job, KEYS, Summary};
-use crate::{camera, config};
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
@@ -76,7 +77,9 @@ fn show(arguments: &RunArguments, names: &[String]) -> Result<(), Failure> {
         }
     };
     let settings = arguments.settings(&model)?;
-    let camera = camera::open(arguments.camera.as_deref().unwrap_or(DEMO_CAMERA))?;
+    let input = &model.input;
+    let wanted = Wanted { width: input.width, height: input.height };
+    let camera = camera::open(arguments.camera.as_deref().unwrap_or(DEMO_CAMERA), wanted)?;
     let demo = arguments.camera.is_none().then_some(DEMO_FRAMES);
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {

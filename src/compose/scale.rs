@@ -214,7 +214,8 @@ mod tests {
         let (width, height) = (picture[0].len() as u32, picture.len() as u32);
         let mut frame = Frame::new(Layout::packed(PixelFormat::Grey, width, height).unwrap());
         let shade = |c| SHADES.iter().position(|shade| *shade == c).unwrap() * 255 / 9;
-        frame.data = picture.iter().flat_map(|row| row.bytes()).map(|c| shade(c) as u8).collect();
+        let shades = picture.iter().flat_map(|row| row.bytes()).map(|c| shade(c) as u8);
+        frame.data = shades.collect::<Vec<u8>>().into();
         frame
     }
 

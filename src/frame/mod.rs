@@ -1,6 +1,9 @@
 //! A [`Frame`]: the pixels of one instant, with its sequence number and capture time.
 
 pub mod color;
+mod pixels;
+
+pub use pixels::{Loan, Pixels};
 
 use std::time::Instant;
 use thiserror::Error;
@@ -180,7 +183,7 @@ pub struct Frame {
     /// When the pixels were taken.
     pub captured: Instant,
     /// `layout.bytes()` bytes; fewer when the source delivered too little ([`Frame::is_whole`]).
-    pub data: Vec<u8>,
+    pub data: Pixels,
     /// The true class ids, row by row, where the source knows them; else empty.
     pub truth: Vec<u8>,
 }
@@ -192,7 +195,7 @@ impl Frame {
             layout,
             sequence: 0,
             captured: Instant::now(),
-            data: vec![0; layout.bytes()],
+            data: vec![0; layout.bytes()].into(),
             truth: Vec::new(),
         }
     }
@@ -208,10 +211,10 @@ impl Frame {
         })
     }
 
-    /// Takes another layout, keeping the allocation.
+    /// Takes another layout, keeping the allocation, to be filled by the frame's owner.
     pub fn reshape(&mut self, layout: Layout) {
         self.layout = layout;
-        self.data.resize(layout.bytes(), 0);
+        self.data.own().resize(layout.bytes(), 0);
         self.truth.clear();
     }
 

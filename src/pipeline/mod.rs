@@ -93,6 +93,12 @@ impl Round {
     /// Gives a shot's buffers back unseen.
     fn drop_shot(&self, shot: Shot) {
         self.dropped.fetch_add(1, Ordering::Relaxed);
+        self.spend(shot);
+    }
+
+    /// Gives a shot's buffers back: its own to the round, a lent one to the camera.
+    fn spend(&self, mut shot: Shot) {
+        shot.frame.data.give_back();
         self.spent.put(shot);
     }
 

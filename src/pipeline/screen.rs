@@ -81,7 +81,7 @@ impl Screen {
         loop {
             let arrived = match round.results.take(self.wait(current.as_ref())) {
                 Taken::Item(shot) if self.settings.paused => {
-                    round.spent.put(shot);
+                    round.spend(shot);
                     None
                 }
                 Taken::Item(shot) => Some(shot),
@@ -97,7 +97,7 @@ impl Screen {
             if let Some(shot) = arrived
                 && let Some(old) = current.replace(shot)
             {
-                round.spent.put(old);
+                round.spend(old);
             }
             match &current {
                 // What comes late from a lost camera does not hide that it is lost.

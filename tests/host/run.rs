@@ -89,7 +89,7 @@ fn raw_frames_come_through_a_pipe() {
 
 #[test]
 fn every_frame_is_shown_with_its_own_mask() {
-    use segcam::camera::open;
+    use segcam::camera::{Wanted, open};
     use segcam::decode::{LabelMap, shares};
     use segcam::frame::Frame;
     use segcam::network::model::{self, ModelArguments};
@@ -102,7 +102,7 @@ fn every_frame_is_shown_with_its_own_mask() {
     // The same frames one by one, without threads.
     let model = model::open(&ModelArguments { model: path, ..Default::default() }).unwrap();
     let mut segmenter = Segmenter::new(Arc::new(model)).unwrap();
-    let mut camera = open(URI).unwrap();
+    let mut camera = open(URI, Wanted::default()).unwrap();
     let (mut frame, mut labels) = (Frame::empty(), LabelMap::default());
     let mut all = Vec::new();
     for shown in &frames {
@@ -248,11 +248,11 @@ fn a_broken_model_is_said_on_the_screen_too() {
 
 #[test]
 fn a_simulated_field_knows_its_iou() {
-    use segcam::camera::{field, open};
+    use segcam::camera::{Wanted, field, open};
     use segcam::frame::Frame;
     const URI: &str = "synthetic:field?seed=1&fps=0&width=160&height=120";
     // The truth, counted here: how much of the frames each class covers.
-    let mut camera = open(URI).unwrap();
+    let mut camera = open(URI, Wanted::default()).unwrap();
     let mut frame = Frame::empty();
     let mut counts = vec![0u64; field::CLASSES.len()];
     for _ in 0..3 {
