@@ -22,7 +22,7 @@ use crate::compose::Settings;
 use crate::decode::{LabelMap, shares};
 use crate::display::{Display, DisplayError};
 use crate::frame::Frame;
-use crate::health::{STALE_AFTER, Signal};
+use crate::health::Signal;
 use crate::network::model::Model;
 use crate::segment::{SegmentError, Segmenter, StepTimes};
 use handover::{CloseOnDrop, Handover, Taken};
@@ -187,9 +187,4 @@ fn infer(mut segmenter: Segmenter, round: &Round, patient: bool) -> Result<(), R
 /// How old a shot's frame is.
 fn age(shot: &Shot) -> Duration {
     shot.frame.captured.elapsed()
-}
-
-/// Whether its mask may be drawn.
-fn is_live(shot: &Shot) -> bool {
-    age(shot) <= STALE_AFTER
 }
