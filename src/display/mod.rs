@@ -3,6 +3,7 @@
 mod ansi;
 mod null;
 mod png;
+mod spi;
 mod terminal;
 #[cfg(feature = "window")]
 mod window;
@@ -93,14 +94,16 @@ pub trait Display {
 }
 
 /// Opens the display that `uri` names:
+/// * `spi:PANEL?dc=25&reset=24&backlight=18` is a panel on a serial bus ([`spi`]),
 /// * `png:DIR?last=N&every=SECONDS&prefix=frame-` writes files `DIR/frame-000042.png`,
 /// * `terminal:` draws with half blocks on the terminal that standard output is,
 /// * `window:` opens a desktop window (cargo feature `window`),
 /// * `null:?size=800x480` shows nothing; without a size it takes pictures of any.
 pub fn open(uri: &str) -> Result<Box<dyn Display>, DisplayError> {
-    const KINDS: [&str; 4] = ["png", "terminal", "window", "null"];
+    const KINDS: [&str; 5] = ["spi", "png", "terminal", "window", "null"];
     let uri = Uri::parse(uri, "display", &KINDS, "png:segcam-out")?;
     Ok(match uri.scheme.as_str() {
+        "spi" => spi::open(uri)?,
         "png" => Box::new(png::Png::open(uri)?),
         "terminal" => Box::new(terminal::Terminal::open(uri)?),
         "null" => Box::new(null::Null::open(uri)?),
