@@ -3,7 +3,7 @@
 mod ansi;
 mod null;
 mod png;
-mod spi;
+pub mod spi;
 mod terminal;
 #[cfg(feature = "window")]
 mod window;

@@ -43,11 +43,7 @@ impl<W: Wire, const WIDE: bool> Bus<W, WIDE> {
         Bus { wire, buffer }
     }
 
-    pub fn wire(&self) -> &W {
-        &self.wire
-    }
-
-    /// Sends the first `words` of `bytes` with the width that a register has.
+    /// Sends commands or parameters with the width that a register has.
     fn send_words(&mut self, kind: Kind, bytes: &[u8]) -> io::Result<()> {
         if !WIDE {
             return self.wire.send(kind, bytes);

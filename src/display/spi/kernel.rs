@@ -4,6 +4,8 @@ use super::bus::{Kind, Wire};
 use super::panel::Light;
 use linux_embedded_hal::gpio_cdev::{self, Chip, LineHandle, LineRequestFlags};
 use linux_embedded_hal::spidev::{SpiModeFlags, Spidev, SpidevOptions};
+use rustix::fs::{major, minor, stat};
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -53,11 +55,20 @@ pub fn open(wiring: &Wiring) -> Result<(Spi, Light), String> {
     Ok((Spi { device, limit: limit(), dc, kind: Kind::Command, _reset: reset }, light))
 }
 
+/// What the kernel files a device under: "spidev" and "gpio" are looked for. Asked before a device
+/// is opened, because that may act on one of another kind (a watchdog).
+fn subsystem(path: &Path) -> io::Result<OsString> {
+    let device = stat(path)?.st_rdev;
+    let link = format!("/sys/dev/char/{}:{}/subsystem", major(device), minor(device));
+    Ok(std::fs::read_link(link)?.file_name().unwrap_or_default().to_owned())
+}
+
 /// Opens an SPI device in mode 0.
 fn open_device(path: &Path, speed: u32) -> Result<Spidev, String> {
-    /// Inappropriate ioctl for device (asm-generic/errno-base.h).
-    const ENOTTY: i32 = 25;
     let shown = path.display();
+    if path.exists() && subsystem(path).ok().is_none_or(|found| found != "spidev") {
+        return Err(format!("{shown} is no SPI device; see which are there: ls /dev/spidev*"));
+    }
     let mut device = Spidev::open(path).map_err(|cause| match cause.kind() {
         ErrorKind::NotFound => format!(
             "there is no {shown}; switch the bus on: add dtparam=spi=on to \
@@ -73,9 +84,8 @@ fn open_device(path: &Path, speed: u32) -> Result<Spidev, String> {
         lsb_first: None,
         spi_mode: Some(SpiModeFlags::SPI_MODE_0),
     };
-    device.configure(&options).map_err(|cause| match cause.raw_os_error() {
-        Some(ENOTTY) => format!("{shown} is no SPI device; these are: ls /dev/spidev*"),
-        _ => format!("{shown} refuses mode 0 at {speed} Hz ({cause}); try a lower speed"),
+    device.configure(&options).map_err(|cause| {
+        format!("{shown} refuses mode 0 at {speed} Hz ({cause}); try a lower speed")
     })?;
     Ok(device)
 }
@@ -88,21 +98,44 @@ fn limit() -> usize {
 
 /// The chip with the lines of the board's header: its number differs from kernel to kernel.
 fn pin_controller() -> PathBuf {
-    let mut chips = gpio_cdev::chips().into_iter().flatten().flatten();
-    let found = chips.find(|chip| chip.label().starts_with("pinctrl-"));
-    found.map_or_else(|| "/dev/gpiochip0".into(), |chip| chip.path().to_owned())
+    let is_header = |found: &(String, u32)| found.0.starts_with("pinctrl-");
+    let found = list_chips().into_iter().find(|(_, found)| found.as_ref().is_ok_and(is_header));
+    found.map_or_else(|| "/dev/gpiochip0".into(), |(path, _)| path)
 }
 
 fn open_chip(path: &Path) -> Result<Chip, String> {
     let shown = path.display();
+    if path.exists() && subsystem(path).ok().is_none_or(|found| found != "gpio") {
+        return Err(format!("{shown} is no GPIO chip; see which are there: ls /dev/gpiochip*"));
+    }
     // For the kind of error, which gpio-cdev does not tell.
     File::open(path).map_err(|cause| match cause.kind() {
-        ErrorKind::NotFound => format!("there is no {shown}; GPIO chips are: ls /dev/gpiochip*"),
+        ErrorKind::NotFound => {
+            format!("there is no {shown}; see which are there: ls /dev/gpiochip*")
+        }
         ErrorKind::PermissionDenied => denied(path, "gpio"),
         _ => format!("{shown} cannot be opened: {cause}"),
     })?;
-    Chip::new(path)
-        .map_err(|cause| format!("{shown} is no GPIO chip ({cause}); these are: ls /dev/gpiochip*"))
+    Chip::new(path).map_err(|cause| format!("{shown} does not answer ({cause}); see dmesg"))
+}
+
+/// A GPIO chip as it is listed: its driver's label and how many lines it has, or what is wrong.
+pub type Listed = (PathBuf, Result<(String, u32), String>);
+
+/// All GPIO chips, in the order of their numbers.
+pub fn list_chips() -> Vec<Listed> {
+    let entries = std::fs::read_dir("/dev").into_iter().flatten().flatten();
+    let numbered = entries.filter_map(|entry| {
+        let name = entry.file_name().into_string().ok()?;
+        Some((name.strip_prefix("gpiochip")?.parse().ok()?, entry.path()))
+    });
+    let mut numbered: Vec<(u32, PathBuf)> = numbered.collect();
+    numbered.sort();
+    let look = |path: &Path| {
+        let chip = open_chip(path)?;
+        Ok((chip.label().to_owned(), chip.num_lines()))
+    };
+    numbered.into_iter().map(|(_, path)| (path.clone(), look(&path))).collect()
 }
 
 /// Takes a line as an output.
@@ -161,12 +194,14 @@ mod tests {
     fn devices_that_will_not_do_say_what_to_do() {
         let error = |path: &str| open_device(Path::new(path), 1_000_000).unwrap_err();
         assert!(error("/dev/spidev99.9").contains("add dtparam=spi=on"));
-        assert!(
-            error("/dev/null").contains("/dev/null is no SPI device; these are: ls /dev/spidev*")
-        );
-        assert!(error("/").contains("/ cannot be opened: "));
+        for other in ["/dev/null", "/dev", "/proc/self/stat", "/dev/watchdog", "/dev/gpiochip0"] {
+            let found = error(other);
+            let missing = !Path::new(other).exists();
+            assert!(missing || found.contains(" is no SPI device; see which are there"), "{found}");
+        }
         let error = |path: &str| open_chip(Path::new(path)).unwrap_err();
         assert!(error("/dev/gpiochip999").contains("there is no /dev/gpiochip999; "));
-        assert!(error("/dev/null").contains("/dev/null is no GPIO chip ("));
+        assert!(error("/dev/null").contains("/dev/null is no GPIO chip; "));
+        assert!(error("/").contains("/ is no GPIO chip; "));
     }
 }

@@ -36,6 +36,7 @@ use super::{Display, DisplayError};
 use crate::config::uri::{Uri, UriError};
 use bus::Wire;
 use kernel::Wiring;
+pub use kernel::list_chips;
 use mipidsi::models::{ILI9341Rgb565, ILI9486Rgb565, ILI9486Rgb666, Model, ST7735s, ST7789};
 use mipidsi::options::Rotation;
 use panel::{Light, Mounting, Panel};
