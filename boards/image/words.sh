@@ -1,0 +1,23 @@
+# What the device says: log TEXT (serial console and log file), say TEXT (the screen too).
+
+# Moves to the data partition when that is open.
+journal=/run/segcam.log
+# Of the log file, which then becomes the one before: two are kept.
+log_limit=1048576
+
+log() {
+    read -r up rest </proc/uptime
+    echo "[$up] $*" | tee -a "$journal"
+}
+
+say() {
+    log "$*"
+    # The text under the pictures: seen when segcam is not there.
+    echo "$*" >/dev/tty1
+}
+
+trim_log() {
+    [ "$(stat -c %s "$journal")" -lt $log_limit ] && return
+    # segcam goes on at the end, wherever that is.
+    cp "$journal" "$journal.old" && : >"$journal"
+}
