@@ -6,7 +6,9 @@
 # the mark "checked" when it works, and then is moved; a move that was interrupted is ended at the
 # next start.
 
+# Partitions that were seen.
 sticks=
+# The stick that was taken or refused last, as a hash of its files.
 stick_mark=/data/stick
 
 # At the start: ends what was interrupted.
@@ -104,35 +106,28 @@ attempt() {
     return 1
 }
 
-# Partitions, or whole sticks without any, that are not the card's.
-list_sticks() {
+# Whether a stick that was not there before brings a change; then it lies at /stick.
+stick_came() {
+    known=$sticks sticks=
     for stick in /sys/class/block/sd*; do
         stick=/dev/${stick##*/}
+        # The card itself may be in a reader.
         case $stick in "${card:-none}"*) continue ;; esac
-        [ ! -b "$stick" ] || printf '%s ' "$stick"
+        [ ! -b "$stick" ] || sticks="$sticks $stick "
     done
-}
-
-stick_came() { [ "$(list_sticks)" != "$sticks" ]; }
-
-# Looks at sticks that were not there before.
-look_for_stick() {
-    before=$sticks
-    # A stick's partitions come one after the other.
-    stick_came && sleep 1
-    sticks=$(list_sticks)
     for stick in $sticks; do
-        case " $before " in *" $stick "*) continue ;; esac
-        mount -t vfat -o ro "$stick" /stick 2>/dev/null || mount -t exfat -o ro "$stick" /stick 2>/dev/null || continue
-        [ ! -d /stick/segcam ] || take_stick
+        case $known in *" $stick "*) continue ;; esac
+        # Whole sticks may have no partitions, and those that have them no file system.
+        mount -t vfat -o ro "$stick" /stick || mount -t exfat -o ro "$stick" /stick || continue
+        mark=$(cd /stick/segcam && find . -type f | sort | xargs -r -d '\n' sha256sum | sha256sum)
+        # It may stay where it is, also over a restart.
+        [ ! -d /stick/segcam ] || [ "$mark" = "$(cat $stick_mark)" ] || return 0
         umount /stick
-    done
+    done 2>/dev/null
+    return 1
 }
 
 take_stick() {
-    mark=$(cd /stick/segcam && find . -type f | sort | xargs -r -d '\n' sha256sum 2>/dev/null | sha256sum)
-    # It may stay where it is, also over a restart.
-    [ "$mark" != "$(cat $stick_mark 2>/dev/null)" ] || return
     if writing_boot copy_stick; then
         take_change "the USB stick"
     else
@@ -140,6 +135,7 @@ take_stick() {
         sleep 5
     fi
     echo "$mark" >$stick_mark
+    umount /stick
     sync
 }
 
