@@ -14,3 +14,4 @@ mod console;
 mod initramfs;
 mod qmp;
 mod screens;
+mod vivid;
