@@ -79,6 +79,10 @@ pub struct RunArguments {
     /// End after so many shown frames.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub frames: Option<u64>,
+    /// Run as a device does: what is wrong in the configuration stays on the screen, and the
+    /// board's watchdog is fed.
+    #[arg(long)]
+    pub stay: bool,
     /// overlay, mask or side-by-side.
     #[arg(long, value_parser = parse_view, default_value = "overlay")]
     pub view: View,

@@ -49,6 +49,8 @@ pub enum Shown<'a> {
     NoSignal { camera: &'a str, cause: &'a str },
     /// There is no network to run.
     NoModel { reason: &'a str },
+    /// Something else that was configured does not work.
+    CannotRun { reason: &'a str },
 }
 
 impl<'a> Shown<'a> {

@@ -11,6 +11,7 @@
 //! display = ["drm:", "fbdev:"]    # display URIs: the first that opens
 //! rotate = 0                      # of the screen, clockwise: 0, 90, 180 or 270
 //! stale_after_ms = 500            # how old a mask may be on the screen
+//! watchdog = "/dev/watchdog"      # fed while a picture or message is shown; systemd goes before
 //!
 //! [controls]                      # of a V4L2 camera, by name
 //! brightness = 128
@@ -79,6 +80,7 @@ pub struct Board {
     #[serde(default)]
     rotate: u16,
     stale_after_ms: Option<u64>,
+    pub watchdog: Option<String>,
     #[serde(default)]
     controls: BTreeMap<String, Value>,
 }

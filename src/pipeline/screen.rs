@@ -6,6 +6,7 @@ use super::{PATIENCE, Round, RunError, Shot, age};
 use crate::compose::{Compositor, Scene, Settings, Shown, Stage, Status};
 use crate::display::{self, Display, DisplayError, Key, Size};
 use crate::health::STALE_AFTER;
+use crate::health::watchdog::Watchdog;
 use crate::network::model::Model;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
@@ -76,6 +77,7 @@ impl Screen {
         frames: Option<u64>,
         stop: &AtomicBool,
         mut json: Option<&mut dyn Write>,
+        mut watchdog: Watchdog,
     ) -> Result<Summary, RunError> {
         let mut current: Option<Shot> = None;
         loop {
@@ -104,10 +106,15 @@ impl Screen {
                 Some(shot) if fresh && !no_signal => {
                     self.show(Some(shot), false)?;
                     self.count(shot, json.as_deref_mut())?;
+                    watchdog.beat();
                 }
                 current => {
                     round.dropped.fetch_add(u64::from(fresh), Ordering::Relaxed);
                     self.refresh(current.as_ref(), no_signal)?;
+                    // A mask that no newer one follows is no sign of life.
+                    if self.drawn == Drawn::NoSignal || self.settings.paused {
+                        watchdog.beat();
+                    }
                 }
             }
             if frames.is_some_and(|frames| self.statistics.frames() >= frames) {
