@@ -1,16 +1,10 @@
-//! Runs inside the guest: what a shell script cannot do to the kernel's vivid driver, which plays
-//! the camera.
-//!
-//! * `guest feed FORMAT WIDTH HEIGHT FILE` puts the raw frames of FILE on vivid's video output,
-//!   again and again, and its input reads them back byte for byte: what an application captures
-//!   there is FILE. Never ends.
-//! * `guest set CONTROL VALUE` sets a control of the camera by its name, for faults.
-//! * `guest stamp` copies lines from standard input, each after the kernel's uptime in seconds.
+//! The kernel's vivid driver: its video input reads back byte for byte what its output is given.
 
+use super::Outcome;
 use rustix::mm::{MapFlags, ProtFlags, mmap};
 use std::error::Error;
 use std::fs::File;
-use std::io::{self, BufRead};
+use std::io;
 use std::mem;
 use std::os::fd::AsRawFd;
 use std::ptr::null_mut;
@@ -29,22 +23,8 @@ use v4l::v4l2::vidioc::*;
 const INPUT: &str = "/dev/video0";
 const OUTPUT: &str = "/dev/video1";
 
-type Outcome = Result<(), Box<dyn Error>>;
-
-fn main() -> Outcome {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let arguments: Vec<&str> = arguments.iter().map(|argument| &**argument).collect();
-    match arguments[..] {
-        ["feed", format, width, height, file] => {
-            feed(format, width.parse()?, height.parse()?, file)
-        }
-        ["set", control, value] => set(control, value.parse()?),
-        ["stamp"] => stamp(),
-        _ => Err(format!("{arguments:?}: expected feed, set or stamp").into()),
-    }
-}
-
-fn feed(format: &str, width: u32, height: u32, file: &str) -> Outcome {
+/// Puts raw frames on vivid's video output, again and again. Never ends.
+pub fn feed(format: &str, width: u32, height: u32, file: &str) -> Outcome {
     let frames = std::fs::read(file)?;
     let open = |path| File::options().read(true).write(true).open(path);
     let (input, output) = (open(INPUT)?, open(OUTPUT)?);
@@ -146,7 +126,7 @@ fn timings(device: &File, width: u32, height: u32) -> Result<v4l2_dv_timings, Bo
     Err(format!("vivid has no timings for {width}x{height}").into())
 }
 
-fn set(name: &str, value: i64) -> Outcome {
+pub fn set(name: &str, value: i64) -> Outcome {
     let device = Device::with_path(INPUT)?;
     let controls = device.query_controls()?;
     let found = controls.iter().find(|control| control.name == name);
@@ -160,14 +140,6 @@ fn set(name: &str, value: i64) -> Outcome {
         _ => Value::Integer(value),
     };
     Ok(device.set_control(Control { id: control.id, value })?)
-}
-
-fn stamp() -> Outcome {
-    for line in io::stdin().lock().lines() {
-        let clock = std::fs::read_to_string("/proc/uptime")?;
-        println!("{} {}", clock.split(' ').next().unwrap_or_default(), line?);
-    }
-    Ok(())
 }
 
 fn zeroed<T>() -> T {
