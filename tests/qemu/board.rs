@@ -113,7 +113,8 @@ impl Board {
             }
         }
         // No cursor that blinks in the picture, no pause after a panic.
-        let arguments = format!("console={tty} tty={tty} quiet panic=-1 vt.global_cursor_default=0");
+        let arguments =
+            format!("console={tty} tty={tty} quiet panic=-1 vt.global_cursor_default=0");
         command.arg("-kernel").arg(kernel()).arg("-initrd").arg(&initramfs);
         command.args(["-append", &arguments, "-serial", "stdio", "-display", "none"]);
         command.arg("-qmp").arg(format!("unix:{},server=on,wait=off", socket.display()));

@@ -1,7 +1,7 @@
 //! The harness itself: a picture put on the screen without segcam is found there.
 
 use crate::board::{Board, Kit, Machine};
-use crate::screens::{Depth, Expected, frame};
+use crate::screens::{Alike, Expected, frame};
 use segcam::display::Size;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ fn what_is_written_to_the_framebuffer_is_in_the_screendump() {
     let machine = Machine::Virt { card: "virtio-gpu-pci,xres=800,yres=480" };
     let mut board = Board::boot("console", machine, kit);
     board.run("cat /picture >/dev/fb0");
-    expected.wait_for(&mut board, Depth::Bits24, "framebuffer", Duration::from_secs(5));
+    expected.wait_for(&mut board, Alike::Exactly, "framebuffer", Duration::from_secs(5));
     assert_eq!(board.attempt("false").0, 1);
     println!("{}", board.run("ls -l /dev/dri /dev/fb0; head -3 /proc/meminfo; segcam --version"));
 }

@@ -81,9 +81,10 @@ impl Modules {
             if self.built_in.lines().any(|path| is_called(path, name)) {
                 continue;
             }
-            let line = self.needs.lines().find(|line| {
-                line.split_once(':').is_some_and(|(path, _)| is_called(path, name))
-            });
+            let line = self
+                .needs
+                .lines()
+                .find(|line| line.split_once(':').is_some_and(|(path, _)| is_called(path, name)));
             let (module, needs) = line.and_then(|line| line.split_once(':')).expect(name);
             // The last one named is needed by those before it.
             for path in needs.split_whitespace().rev().chain([module]) {

@@ -34,6 +34,7 @@ macro_rules! plain {
 plain!(v4l2_capability v4l2_fmtdesc v4l2_frmsizeenum v4l2_frmivalenum v4l2_format v4l2_streamparm);
 plain!(v4l2_requestbuffers v4l2_buffer v4l2_plane v4l2_query_ext_ctrl v4l2_querymenu u32);
 plain!(v4l2_ext_control v4l2_ext_controls v4l2_event v4l2_event_subscription);
+plain!(v4l2_dv_timings);
 
 /// Planes that a buffer can have (`VIDEO_MAX_PLANES`).
 const MAX_PLANES: usize = 8;
@@ -241,6 +242,14 @@ impl Handle {
         })
     }
 
+    /// Sets the timings that an HDMI input finds on its cable. ENOLINK, ENOLCK and ERANGE tell
+    /// what is wrong there; other errors, that the device has no such input.
+    pub fn adopt_timings(&self) -> Result<()> {
+        let mut timings = v4l2_dv_timings::zeroed();
+        self.call(vidioc::VIDIOC_QUERY_DV_TIMINGS, &mut timings)?;
+        self.call(vidioc::VIDIOC_S_DV_TIMINGS, &mut timings)
+    }
+
     pub fn format(&self, queue: Queue) -> Result<Format> {
         let mut format = v4l2_format { type_: queue.number(), ..Plain::zeroed() };
         self.call(vidioc::VIDIOC_G_FMT, &mut format)?;
@@ -331,7 +340,11 @@ impl Handle {
         // SAFETY: integers; what the kernel did not set is zero.
         let (value, wide) =
             unsafe { (control.__bindgen_anon_1.value, control.__bindgen_anon_1.value64) };
-        Ok(if kind == ControlKind::Wide { wide } else { value.into() })
+        Ok(match kind {
+            ControlKind::Wide => wide,
+            ControlKind::Mask => i64::from(value as u32),
+            _ => value.into(),
+        })
     }
 
     /// Sets a control that holds one value.

@@ -80,6 +80,13 @@ impl Stream {
             move |error| Trouble::of(path, what, error)
         };
         controls::set(&device.handle, &request.controls).map_err(refuse)?;
+        match device.handle.adopt_timings() {
+            Err(error @ (Errno::NOLINK | Errno::NOLCK | Errno::RANGE | Errno::BUSY)) => {
+                return Err(failed("cannot follow its input")(error));
+            }
+            // Most cameras have no cable to listen to.
+            _ => {}
+        }
         let modes = device.modes(request.wanted, &request.stated);
         let choice = choose(&modes, request.wanted, &request.stated)
             .ok_or_else(|| refuse(no_such_mode(&device, &request.stated)))?;

@@ -38,7 +38,8 @@ pub struct Head {
 impl Card {
     fn open(path: &str) -> Result<Card, Refusal> {
         // Other devices are not even opened: some act on that.
-        let found = stat(path).map_err(|error| Refusal::Missing(error.into()))?;
+        let missing = |error| Refusal::Missing { error, cards: paths() };
+        let found = stat(path).map_err(|error| missing(error.into()))?;
         if FileType::from_raw_mode(found.st_mode) != FileType::CharacterDevice
             || major(found.st_rdev) != DRM_MAJOR
         {
@@ -51,7 +52,7 @@ impl Card {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 Err(Refusal::Permission)
             }
-            Err(error) => Err(Refusal::Missing(error)),
+            Err(error) => Err(missing(error)),
         }
     }
 
@@ -64,8 +65,8 @@ impl Card {
     fn connectors(&self, probe: bool) -> Result<Vec<connector::Info>, Refusal> {
         let handles = match self.resource_handles() {
             Ok(resources) => resources.connectors,
-            // What computes only, says so.
-            Err(error) if choice::is_unsupported(&error) => Vec::new(),
+            // Render nodes, and cards that have nothing else.
+            Err(error) if choice::only_computes(&error) => Vec::new(),
             Err(error) => return Err(Refusal::Kernel(error, "a look at its connectors")),
         };
         let connectors = handles.into_iter().map(|handle| self.get_connector(handle, probe));

@@ -167,7 +167,8 @@ fn find(path: &str) -> Result<Found, (String, Refusal)> {
 
 fn look(path: &str) -> Result<(File, Fixed, Variable), Refusal> {
     // Other devices are not even opened: some act on that.
-    let found = stat(path).map_err(|error| Refusal::Missing(error.into()))?;
+    let missing = |error| Refusal::Missing { error, framebuffers: paths() };
+    let found = stat(path).map_err(|error| missing(error.into()))?;
     if FileType::from_raw_mode(found.st_mode) != FileType::CharacterDevice
         || major(found.st_rdev) != FB_MAJOR
     {
@@ -176,7 +177,7 @@ fn look(path: &str) -> Result<(File, Fixed, Variable), Refusal> {
     let file = OpenOptions::new().read(true).write(true).open(path);
     let file = file.map_err(|error| match error.kind() {
         ErrorKind::PermissionDenied => Refusal::Permission,
-        _ => Refusal::Missing(error),
+        _ => missing(error),
     })?;
     let asked = kernel::fixed(&file).and_then(|fixed| Ok((fixed, kernel::variable(&file)?)));
     let (fixed, variable) = asked.map_err(|error| Refusal::Kernel(error, "a look at it"))?;
