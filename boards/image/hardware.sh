@@ -1,18 +1,22 @@
 # Drivers, by what the hardware announces.
 
-# Loads the modules of all there is, and from now on of all that comes.
+# Loads the modules of all there is, and from now on of all that comes. The rest of the start need
+# not wait for it.
 load_drivers() {
+    # Reads the kernel's messages about new devices: /etc/mdev.conf.
     mdev -d
-    find /sys/devices -name modalias -exec cat {} + | sort -u | xargs modprobe -q -b -a
-    log "drivers: $(wc -l </proc/modules)"
+    (
+        find /sys/devices -name modalias | xargs cat | sort -u | xargs modprobe -q -b -a
+        log "drivers: $(wc -l </proc/modules) modules"
+    ) &
 }
 
 # A graphics driver takes the screen from the firmware's plain framebuffer, and takes its time.
 wait_for_screen() {
-    grep -q '^vc4 ' /proc/modules || return
-    for tenth in $(seq 50); do
-        [ -e /dev/dri/card0 ] && return
+    ls -d /sys/bus/platform/devices/*gpu >/dev/null 2>&1 || return
+    for tenth in $(seq 100); do
+        [ ! -e /dev/dri/card0 ] || return
         sleep 0.1
     done
-    log "vc4 found no screen"
+    log "no graphics driver has come"
 }
