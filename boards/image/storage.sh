@@ -32,9 +32,8 @@ open_card() {
     [ -z "$card" ] || open_data
     mkdir -p /data/log
     # What was said so far.
-    echo >>/data/log/segcam.log
-    cat "$journal" >>/data/log/segcam.log
-    journal=/data/log/segcam.log
+    (echo; cat "$journal") >>/data/log/segcam.log
+    ln -sf /data/log/segcam.log "$journal"
 }
 
 open_data() {

@@ -1,6 +1,6 @@
 # What the device says: log TEXT (serial console and log file), say TEXT (the screen too).
 
-# Moves to the data partition when that is open.
+# Is a link to the data partition when that is open.
 journal=/run/segcam.log
 # Of the log file, which then becomes the one before: two are kept.
 log_limit=1048576
@@ -17,7 +17,8 @@ say() {
 }
 
 trim_log() {
-    [ "$(stat -c %s "$journal")" -lt $log_limit ] && return
+    file=$(readlink -f "$journal")
+    [ "$(stat -c %s "$file")" -ge $log_limit ] || return
     # segcam goes on at the end, wherever that is.
-    cp "$journal" "$journal.old" && : >"$journal"
+    cp "$file" "$file.old" && : >"$file"
 }

@@ -30,6 +30,26 @@ pub enum Machine<'a> {
     Raspi3 { device_tree: &'a Path, card: &'a Path },
 }
 
+impl Machine<'_> {
+    /// QEMU as this machine.
+    pub fn qemu(&self) -> Command {
+        let mut command = Command::new("qemu-system-aarch64");
+        match self {
+            Machine::Virt { card } => {
+                command.args(["-M", "virt", "-cpu", "cortex-a53", "-smp", "2", "-m", "512"]);
+                command.args(["-nodefaults", "-device", card]);
+            }
+            Machine::Raspi3 { device_tree, card } => {
+                command.args(["-M", "raspi3b", "-nodefaults", "-dtb"]).arg(device_tree);
+                command.arg("-drive").arg(format!("if=sd,format=raw,file={}", card.display()));
+                // Its console is the second serial port.
+                command.args(["-serial", "null"]);
+            }
+        }
+        command
+    }
+}
+
 /// What is in a board's file system.
 #[derive(Default)]
 pub struct Kit {
@@ -77,6 +97,7 @@ pub struct Board {
     console: Receiver<String>,
     keyboard: ChildStdin,
     qmp: Qmp,
+    start: Instant,
     /// Where its console's log and pictures of its screen are kept.
     pub folder: PathBuf,
     seen: Vec<String>,
@@ -85,7 +106,29 @@ pub struct Board {
 }
 
 impl Board {
+    /// Boots with a file system of the test's own, whose first process does what the test says.
     pub fn boot(name: &str, machine: Machine, kit: Kit) -> Board {
+        let folder = tempfile::tempdir().unwrap();
+        let initramfs = folder.path().join("initramfs");
+        fs::write(&initramfs, kit.finish()).unwrap();
+        let tty = match machine {
+            Machine::Virt { .. } => "ttyAMA0",
+            Machine::Raspi3 { .. } => "ttyS1",
+        };
+        let mut command = machine.qemu();
+        // No cursor that blinks in the picture, no pause after a panic.
+        let arguments =
+            format!("console={tty} tty={tty} quiet panic=-1 vt.global_cursor_default=0");
+        command.arg("-kernel").arg(kernel()).arg("-initrd").arg(&initramfs);
+        command.args(["-append", &arguments]);
+        let mut board = Board::switch_on(name, command);
+        let said = board.listen("board: ready");
+        println!("{name}: {} host {:.1} s", said.trim(), board.start.elapsed().as_secs_f32());
+        board
+    }
+
+    /// Starts QEMU with a machine, a kernel and what it boots.
+    pub fn switch_on(name: &str, mut command: Command) -> Board {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let start = Instant::now();
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("qemu").join(name);
@@ -93,30 +136,8 @@ impl Board {
         fs::create_dir_all(&folder).unwrap();
         // Not in `folder`: a socket's path is short.
         let runtime = tempfile::tempdir().unwrap();
-        let (initramfs, socket) = (runtime.path().join("initramfs"), runtime.path().join("qmp"));
-        fs::write(&initramfs, kit.finish()).unwrap();
-        let tty = match machine {
-            Machine::Virt { .. } => "ttyAMA0",
-            Machine::Raspi3 { .. } => "ttyS1",
-        };
-        let mut command = Command::new("qemu-system-aarch64");
-        match machine {
-            Machine::Virt { card } => {
-                command.args(["-M", "virt", "-cpu", "cortex-a53", "-smp", "2", "-m", "512"]);
-                command.args(["-nodefaults", "-device", card]);
-            }
-            Machine::Raspi3 { device_tree, card } => {
-                command.args(["-M", "raspi3b", "-nodefaults", "-dtb"]).arg(device_tree);
-                command.arg("-drive").arg(format!("if=sd,format=raw,file={}", card.display()));
-                // Its console is the second serial port.
-                command.args(["-serial", "null"]);
-            }
-        }
-        // No cursor that blinks in the picture, no pause after a panic.
-        let arguments =
-            format!("console={tty} tty={tty} quiet panic=-1 vt.global_cursor_default=0");
-        command.arg("-kernel").arg(kernel()).arg("-initrd").arg(&initramfs);
-        command.args(["-append", &arguments, "-serial", "stdio", "-display", "none"]);
+        let socket = runtime.path().join("qmp");
+        command.args(["-serial", "stdio", "-display", "none"]);
         command.arg("-qmp").arg(format!("unix:{},server=on,wait=off", socket.display()));
         command.args(["-monitor", "none", "-no-reboot"]);
         let log = File::create(folder.join("console.log")).unwrap();
@@ -135,19 +156,17 @@ impl Board {
             }
         });
         let qmp = Qmp::connect(&socket);
-        let mut board = Board {
+        Board {
             qemu,
             console,
             keyboard,
             qmp,
+            start,
             folder,
             seen: Vec::new(),
             _runtime: runtime,
             _turn: turn,
-        };
-        let said = board.listen("board: ready");
-        println!("{name}: {} host {:.1} s", said.trim(), start.elapsed().as_secs_f32());
-        board
+        }
     }
 
     /// Runs a line of shell; what it printed. The test fails where the line does.
@@ -181,13 +200,13 @@ impl Board {
         text.split(' ').next().and_then(|seconds| seconds.parse().ok()).expect("an uptime")
     }
 
-    /// Waits for a line that begins with `mark`; the rest of that line.
-    fn listen(&mut self, mark: &str) -> String {
+    /// Waits for a line that has `mark`; the rest of that line.
+    pub fn listen(&mut self, mark: &str) -> String {
         let until = Instant::now() + PATIENCE;
         loop {
             match self.console.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
-                    let rest = line.strip_prefix(mark).map(str::to_owned);
+                    let rest = line.split_once(mark).map(|(_, rest)| rest.to_owned());
                     self.seen.push(line);
                     if let Some(rest) = rest {
                         return rest;

@@ -17,7 +17,7 @@ const PARTITION: u32 = 1 << 20;
 /// The kernel's device tree with the node that the board's own firmware adds: a framebuffer of
 /// 640x480 pixels of 5, 6 and 5 bits (kernel: Documentation/devicetree/bindings/display/
 /// simple-framebuffer.yaml).
-fn add_framebuffer(tree: &Path) {
+pub fn add_framebuffer(tree: &Path) {
     let node = format!("/chosen/framebuffer@{PICTURE}");
     let put = |arguments: &[&str]| {
         let status = Command::new("fdtput").args(&arguments[..1]).arg(tree).args(&arguments[1..]);
@@ -49,7 +49,7 @@ fn make_card(path: &Path) {
     call(mkfs.args(["-q", "-F", "-E"]).arg(format!("offset={PARTITION}")).arg(path).arg("60M"));
 }
 
-fn call(command: &mut Command) {
+pub fn call(command: &mut Command) {
     // These tools are Debian's device-tree-compiler, fdisk and e2fsprogs.
     let path = std::env::var("PATH").unwrap_or_default();
     let output = command.env("PATH", format!("{path}:/usr/sbin:/sbin")).output();

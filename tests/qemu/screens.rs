@@ -114,7 +114,7 @@ impl Expected {
     }
 
     /// How many pixels above the bar differ; None when the sizes do.
-    fn differences(&self, found: &RgbImage, alike: Alike) -> Option<usize> {
+    pub fn differences(&self, found: &RgbImage, alike: Alike) -> Option<usize> {
         if found.dimensions() != self.picture.dimensions() {
             return None;
         }

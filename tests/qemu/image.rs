@@ -1,0 +1,159 @@
+//! The image of a Raspberry Pi 3's card: from switching on to the picture, and all that can be
+//! wrong with a card.
+
+use crate::board::Board;
+use crate::card::Card;
+use crate::screens::{Alike, Expected, frame, says};
+use image::RgbImage;
+use segcam::compose::Shown;
+use segcam::display::Size;
+use segcam::frame::Frame;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+const SCREEN: Size = Size { width: 640, height: 480 };
+/// Of one picture in an emulated Cortex-A53, on a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(180);
+const CAMERA: &str = "file:picture.png?loop&fps=1";
+
+/// Settings of a device that looks at a picture on its card. Emulated inference takes its time.
+fn settings(model: &str) -> String {
+    format!(
+        "name = \"Test\"\nmodel = \"{model}\"\ncamera = \"{CAMERA}\"\ndisplay = [\"fbdev:\"]\n\
+         stale_after_ms = 60000\nwatchdog = \"/dev/watchdog\"\n"
+    )
+}
+
+/// A card whose camera is a picture, and what its screen will show.
+fn card_with_picture() -> (Card, Expected) {
+    let card = Card::new();
+    let frame = frame("rgb24", 640, 480, 80);
+    card.put("picture.png", &png(&frame));
+    card.put("segcam.toml", settings("builtin").as_bytes());
+    let folder = tempfile::tempdir().unwrap();
+    (card, Expected::of(&frame, CAMERA, SCREEN, folder.path()))
+}
+
+fn png(frame: &Frame) -> Vec<u8> {
+    let pixels = frame.data.to_vec();
+    let picture = RgbImage::from_raw(frame.width(), frame.height(), pixels).unwrap();
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    picture.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+    bytes.into_inner()
+}
+
+/// Waits until the screen shows what is wrong.
+fn wait_for_words(board: &mut Board, shown: &Shown, name: &str) {
+    let expected = says(shown, SCREEN);
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let found = board.screen();
+        if expected.differences(&found, Alike::In16Bits) == Some(0) {
+            found.save(board.folder.join(format!("{name}.png"))).unwrap();
+            return;
+        }
+        assert!(Instant::now() < until, "{name}: see {}", board.folder.display());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// A model folder's files, from this repository.
+fn put_model(card: &Card, folder: &str) {
+    let selfie = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/selfie");
+    for file in ["model.onnx", "model.toml"] {
+        card.put(&format!("{folder}/{file}"), &std::fs::read(selfie.join(file)).unwrap());
+    }
+}
+
+#[test]
+#[ignore = "boots a board: tests/qemu/run"]
+fn an_image_comes_up_whatever_is_on_its_card() {
+    let (card, picture) = card_with_picture();
+
+    // As it is: straight to the picture.
+    let mut board = card.boot("image");
+    let user_space = board.listen_for_time("user space");
+    let start = Instant::now();
+    let shown = picture.wait_for(&mut board, Alike::In16Bits, "picture", PATIENCE);
+    let first_mask = start.elapsed().as_secs_f32();
+    shown.save(board.folder.join("picture.png")).unwrap();
+    println!("image: user space after {user_space} s, {first_mask:.1} s more to the first mask");
+    drop(board);
+
+    // A mistake in the settings.
+    card.put("segcam.toml", settings("builtin").replace("camera", "cammera").as_bytes());
+    let mut board = card.boot("image-settings");
+    let reason = "/boot/segcam.toml: cammera: unknown key; did you mean \"camera\"?";
+    wait_for_words(&mut board, &Shown::CannotRun { reason }, "words");
+    drop(board);
+
+    // A model that is none.
+    card.put("models/broken/model.onnx", b"not a model");
+    card.put("segcam.toml", settings("models/broken/model.onnx").as_bytes());
+    let mut board = card.boot("image-model");
+    let reason = "models/broken/model.onnx: ";
+    wait_for_words(&mut board, &Shown::NoModel { reason }, "words");
+    drop(board);
+
+    // No settings, and a data partition of noise: then the defaults, which want a camera.
+    card.put("segcam.toml", settings("builtin").as_bytes());
+    let noise: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..)).take(8 << 20).collect();
+    card.destroy_data(&noise);
+    let mut board = card.boot("image-data");
+    board.listen("data partition was broken and is made anew");
+    picture.wait_for(&mut board, Alike::In16Bits, "picture", PATIENCE);
+    drop(board);
+    assert!(!card.data().windows(64).take(1 << 20).any(|window| window == &noise[2048..2112]));
+
+    // A model and settings put beside: they are tried, and replace the old.
+    put_model(&card, "new/models/mine");
+    card.put("new/segcam.toml", settings("models/mine").as_bytes());
+    let mut board = card.boot("image-change");
+    board.listen("It works and is used from now on");
+    picture.wait_for(&mut board, Alike::In16Bits, "picture", PATIENCE);
+    drop(board);
+    assert_eq!(card.text("segcam.toml"), settings("models/mine"));
+    assert_eq!(card.text("segcam.toml.old"), settings("builtin"));
+    assert!(card.get("models/mine/model.onnx").is_some() && card.get("new/segcam.toml").is_none());
+
+    // The same with a broken model: all stays, and why.txt tells the reason.
+    card.put("new/models/mine/model.onnx", b"not a model");
+    let mut board = card.boot("image-refusal");
+    board.listen("It does not work and is refused");
+    picture.wait_for(&mut board, Alike::In16Bits, "picture", PATIENCE);
+    drop(board);
+    assert_eq!(card.text("segcam.toml"), settings("models/mine"));
+    assert!(card.text("refused/why.txt").contains("models/mine"));
+}
+
+/// Takes the plug out at random moments after a change is tried, SEGCAM_CUTS times.
+#[test]
+#[ignore = "boots a board: tests/qemu/run"]
+fn an_image_survives_power_cuts_while_it_writes() {
+    let cuts = std::env::var("SEGCAM_CUTS").map_or(3, |count| count.parse().expect("a number"));
+    let (card, picture) = card_with_picture();
+    let mut longest = Duration::from_secs(2);
+    for cut in 0..cuts {
+        // One or the other, so that there is always something to replace.
+        if card.get("new/segcam.toml").is_none() {
+            put_model(&card, "new/models/mine");
+            let model = ["models/mine", "builtin"][cut % 2];
+            card.put("new/segcam.toml", settings(model).as_bytes());
+        }
+        let mut board = card.boot("image-cut");
+        if board.listen_any(&["writes the change", "segcam starts"]) == 0 {
+            let start = Instant::now();
+            if cut == 0 {
+                board.listen("It works and is used from now on");
+                longest = start.elapsed();
+            } else {
+                let moment = longest.mul_f64(fastrand::f64());
+                std::thread::sleep(moment);
+            }
+        }
+        drop(board);
+        println!("image-cut: {cut}: {}", card.text("segcam.toml").contains("mine"));
+    }
+    let mut board = card.boot("image-cut");
+    picture.wait_for(&mut board, Alike::In16Bits, "picture", PATIENCE);
+}
