@@ -50,6 +50,7 @@ take_change() {
 }
 
 accept() {
+    log "the card is written"
     : >/boot/new/checked && sync && replace
 }
 

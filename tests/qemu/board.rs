@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// Longer than anything here takes, also on a slow machine that is busy.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// One at a time: they would only take each other's processors.
 static TURN: Mutex<()> = Mutex::new(());
@@ -202,17 +202,23 @@ impl Board {
 
     /// Waits for a line that has `mark`; the rest of that line.
     pub fn listen(&mut self, mark: &str) -> String {
+        self.listen_for(&[mark]).1
+    }
+
+    /// Waits for a line that has one of `marks`; which, and the rest of that line.
+    pub fn listen_for(&mut self, marks: &[&str]) -> (usize, String) {
         let until = Instant::now() + PATIENCE;
         loop {
             match self.console.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
-                    let rest = line.split_once(mark).map(|(_, rest)| rest.to_owned());
+                    let mut ends = marks.iter().map(|mark| line.split_once(mark)).enumerate();
+                    let found = ends.find_map(|(at, parts)| Some((at, parts?.1.to_owned())));
                     self.seen.push(line);
-                    if let Some(rest) = rest {
-                        return rest;
+                    if let Some(found) = found {
+                        return found;
                     }
                 }
-                Err(error) => self.give_up(mark, error),
+                Err(error) => self.give_up(&marks.join("\" or \""), error),
             }
         }
     }

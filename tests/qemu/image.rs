@@ -3,31 +3,35 @@
 
 use crate::board::Board;
 use crate::card::Card;
-use crate::screens::{Alike, Expected, frame, says};
+use crate::screens::{Alike, Expected, frame};
 use image::RgbImage;
 use segcam::compose::Shown;
+use segcam::config::board;
 use segcam::display::Size;
 use segcam::frame::Frame;
+use segcam::network::model::{self, ModelArguments};
+use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 const SCREEN: Size = Size { width: 640, height: 480 };
 /// Of one picture in an emulated Cortex-A53, on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(180);
+const BROKEN: &[u8] = b"not a model";
 const CAMERA: &str = "file:picture.png?loop&fps=1";
 
 /// Settings of a device that looks at a picture on its card. Emulated inference takes its time.
 fn settings(model: &str) -> String {
     format!(
         "name = \"Test\"\nmodel = \"{model}\"\ncamera = \"{CAMERA}\"\ndisplay = [\"fbdev:\"]\n\
-         stale_after_ms = 60000\nwatchdog = \"/dev/watchdog\"\n"
+         stale_after_ms = 60000\n"
     )
 }
 
 /// A card whose camera is a picture, and what its screen will show.
 fn card_with_picture() -> (Card, Expected) {
     let card = Card::new();
-    let frame = frame("rgb24", 640, 480, 80);
+    let frame = frame("rgb", 640, 480, 80);
     card.put("picture.png", &png(&frame));
     card.put("segcam.toml", settings("builtin").as_bytes());
     let folder = tempfile::tempdir().unwrap();
@@ -43,13 +47,13 @@ fn png(frame: &Frame) -> Vec<u8> {
 }
 
 /// Waits until the screen shows what is wrong.
-fn wait_for_words(board: &mut Board, shown: &Shown, name: &str) {
-    let expected = says(shown, SCREEN);
+fn wait_for_words(board: &mut Board, shown: Shown, name: &str) {
+    let expected = Expected::of_words(shown, SCREEN);
     let until = Instant::now() + PATIENCE;
     loop {
         let found = board.screen();
+        found.save(board.folder.join(format!("{name}.png"))).unwrap();
         if expected.differences(&found, Alike::In16Bits) == Some(0) {
-            found.save(board.folder.join(format!("{name}.png"))).unwrap();
             return;
         }
         assert!(Instant::now() < until, "{name}: see {}", board.folder.display());
@@ -61,7 +65,7 @@ fn wait_for_words(board: &mut Board, shown: &Shown, name: &str) {
 fn put_model(card: &Card, folder: &str) {
     let selfie = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/selfie");
     for file in ["model.onnx", "model.toml"] {
-        card.put(&format!("{folder}/{file}"), &std::fs::read(selfie.join(file)).unwrap());
+        card.put(&format!("{folder}/{file}"), &fs::read(selfie.join(file)).unwrap());
     }
 }
 
@@ -69,33 +73,42 @@ fn put_model(card: &Card, folder: &str) {
 #[ignore = "boots a board: tests/qemu/run"]
 fn an_image_comes_up_whatever_is_on_its_card() {
     let (card, picture) = card_with_picture();
+    let folder = tempfile::tempdir().unwrap();
 
     // As it is: straight to the picture.
     let mut board = card.boot("image");
-    let user_space = board.listen_for_time("user space");
+    board.listen(" user space");
     let start = Instant::now();
     let shown = picture.wait_for(&mut board, Alike::In16Bits, "picture", PATIENCE);
     let first_mask = start.elapsed().as_secs_f32();
     shown.save(board.folder.join("picture.png")).unwrap();
-    println!("image: user space after {user_space} s, {first_mask:.1} s more to the first mask");
+    println!("image: {first_mask:.1} s from user space to the first mask");
     drop(board);
 
     // A mistake in the settings.
-    card.put("segcam.toml", settings("builtin").replace("camera", "cammera").as_bytes());
+    let wrong = settings("builtin").replace("camera", "cammera");
+    card.put("segcam.toml", wrong.as_bytes());
     let mut board = card.boot("image-settings");
-    let reason = "/boot/segcam.toml: cammera: unknown key; did you mean \"camera\"?";
-    wait_for_words(&mut board, &Shown::CannotRun { reason }, "words");
+    let file = folder.path().join("segcam.toml");
+    fs::write(&file, wrong).unwrap();
+    let error = board::Board::open(&file.display().to_string()).unwrap_err().to_string();
+    let reason = &error.replace(&file.display().to_string(), "/boot/segcam.toml");
+    wait_for_words(&mut board, Shown::CannotRun { reason }, "words");
     drop(board);
 
     // A model that is none.
-    card.put("models/broken/model.onnx", b"not a model");
-    card.put("segcam.toml", settings("models/broken/model.onnx").as_bytes());
+    card.put("models/broken.onnx", BROKEN);
+    card.put("segcam.toml", settings("models/broken.onnx").as_bytes());
     let mut board = card.boot("image-model");
-    let reason = "models/broken/model.onnx: ";
-    wait_for_words(&mut board, &Shown::NoModel { reason }, "words");
+    let file = folder.path().join("broken.onnx");
+    fs::write(&file, BROKEN).unwrap();
+    let model = file.display().to_string();
+    let error = model::open(&ModelArguments { model: model.clone(), ..Default::default() });
+    let reason = &error.err().unwrap().to_string().replace(&model, "models/broken.onnx");
+    wait_for_words(&mut board, Shown::NoModel { reason }, "words");
     drop(board);
 
-    // No settings, and a data partition of noise: then the defaults, which want a camera.
+    // A data partition of noise.
     card.put("segcam.toml", settings("builtin").as_bytes());
     let noise: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..)).take(8 << 20).collect();
     card.destroy_data(&noise);
@@ -117,7 +130,7 @@ fn an_image_comes_up_whatever_is_on_its_card() {
     assert!(card.get("models/mine/model.onnx").is_some() && card.get("new/segcam.toml").is_none());
 
     // The same with a broken model: all stays, and why.txt tells the reason.
-    card.put("new/models/mine/model.onnx", b"not a model");
+    card.put("new/models/mine/model.onnx", BROKEN);
     let mut board = card.boot("image-refusal");
     board.listen("It does not work and is refused");
     picture.wait_for(&mut board, Alike::In16Bits, "picture", PATIENCE);
@@ -141,7 +154,7 @@ fn an_image_survives_power_cuts_while_it_writes() {
             card.put("new/segcam.toml", settings(model).as_bytes());
         }
         let mut board = card.boot("image-cut");
-        if board.listen_any(&["writes the change", "segcam starts"]) == 0 {
+        if board.listen_for(&["the card is written", "segcam starts"]).0 == 0 {
             let start = Instant::now();
             if cut == 0 {
                 board.listen("It works and is used from now on");

@@ -10,9 +10,11 @@
 //! Consoles' logs and pictures are kept in `target/tmp/qemu/NAME`.
 
 mod board;
+mod card;
 mod console;
 mod device;
 mod faults;
+mod image;
 mod initramfs;
 mod qmp;
 mod raspi3;

@@ -81,6 +81,18 @@ impl Expected {
         Expected { picture, rows }
     }
 
+    /// What it shows when there is nothing to segment.
+    pub fn of_words(shown: Shown, size: Size) -> Expected {
+        let (status, settings) = (Status::default(), Settings::default());
+        let scene = Scene { shown, classes: &[], status: &status, settings: &settings };
+        let mut bytes = Vec::new();
+        Compositor::default().compose(&scene, Some(size), &mut |_, row| {
+            bytes.extend(row.chunks_exact(4).flat_map(|pixel| [pixel[2], pixel[1], pixel[0]]));
+        });
+        let picture = RgbImage::from_raw(size.width, size.height, bytes).unwrap();
+        Expected { picture, rows: size.height }
+    }
+
     /// The picture as a screen's memory has it: blue, green, red, unused.
     pub fn bytes(&self) -> Vec<u8> {
         self.picture.pixels().flat_map(|Rgb([red, green, blue])| [*blue, *green, *red, 0]).collect()
