@@ -31,7 +31,7 @@ fn settings(model: &str) -> String {
 /// A card whose camera is a picture, and what its screen will show.
 fn card_with_picture() -> (Card, Expected) {
     let card = Card::new();
-    let frame = frame("rgb", 640, 480, 80);
+    let frame = frame("rgb24", 640, 480, 80);
     card.put("picture.png", &png(&frame));
     card.put("segcam.toml", settings("builtin").as_bytes());
     let folder = tempfile::tempdir().unwrap();

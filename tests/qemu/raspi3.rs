@@ -20,8 +20,8 @@ const PARTITION: u32 = 1 << 20;
 pub fn add_framebuffer(tree: &Path) {
     let node = format!("/chosen/framebuffer@{PICTURE}");
     let put = |arguments: &[&str]| {
-        let status = Command::new("fdtput").args(&arguments[..1]).arg(tree).args(&arguments[1..]);
-        call(status);
+        let mut fdtput = Command::new("fdtput");
+        call(fdtput.args(&arguments[..1]).arg(tree).args(&arguments[1..]));
     };
     let mut make = Command::new("fdtput");
     call(make.arg("-c").arg(tree).arg(&node));
