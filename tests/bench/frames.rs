@@ -55,8 +55,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             shares: &areas,
             age: Duration::from_millis(number),
         };
-        let scene =
-            Scene { shown, classes: &model.classes, status: &status, settings: &settings };
+        let scene = Scene { shown, classes: &model.classes, status: &status, settings: &settings };
         compositor.compose(&scene, Some(SCREEN), &mut |y, row| {
             screen[y as usize * stride..][..stride].copy_from_slice(row);
         });
