@@ -45,6 +45,16 @@ impl Device {
         Ok(Device { path: path.to_owned(), handle, identity, queue })
     }
 
+    /// The error for a call that failed: `what` the device did.
+    pub fn trouble(&self, what: &str, error: Errno) -> Trouble {
+        Trouble::of(&self.path, what, error)
+    }
+
+    /// The error for a device that will not do.
+    pub fn refuse(&self, why: String) -> Trouble {
+        Trouble::Refused(format!("{} {why}", self.path.display()))
+    }
+
     /// The formats, in the driver's order.
     pub fn offers(&self) -> Vec<Offer> {
         let fourccs = (0..MOST).map_while(|index| self.handle.fourcc(self.queue, index).ok());
