@@ -192,7 +192,7 @@ mod tests {
         Decoder::default().decode(picture, layout(), &mut out).map(|()| out)
     }
 
-    /// The segments of a header, without the marker that begins the picture.
+    /// The picture as a camera writes it that leaves its Huffman tables out.
     fn without_tables(picture: &[u8]) -> Vec<u8> {
         let mut kept = picture[..2].to_vec();
         let mut at = 2;
