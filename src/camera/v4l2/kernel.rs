@@ -177,8 +177,7 @@ impl Handle {
         Ok(plain_format(queue, &format))
     }
 
-    /// The time from a frame to the next, as a fraction of a second; None when the driver has
-    /// no say in it.
+    /// Time between frames, as a fraction of a second; None when the driver has no say in it.
     pub fn frame_interval(&self, queue: Queue) -> Result<Option<(u32, u32)>> {
         let mut found = v4l2_streamparm { type_: queue.number(), ..Plain::zeroed() };
         self.call(vidioc::VIDIOC_G_PARM, &mut found)?;
