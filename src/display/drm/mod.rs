@@ -72,7 +72,7 @@ pub struct Drm {
     /// What the screen showed before.
     before: crtc::Info,
     // The last to go: the text comes back when the screen is free.
-    _console: Console,
+    console: Option<Console>,
 }
 
 impl Drm {
@@ -115,7 +115,7 @@ impl Drm {
             missed: false,
             dirty: true,
             before,
-            _console: Console::hide(),
+            console: None,
             path,
         };
         // Black at first, so that what is wrong is known at once.
@@ -126,6 +126,7 @@ impl Drm {
             };
             failed(&drm.path, refusal)
         })?;
+        drm.console = Some(Console::hide());
         let (name, mode) = (&drm.head.name, describe_mode(&drm.head.mode));
         log::info!("{}: {name} shows {mode}, {} buffers", drm.path, drm.buffers.len());
         Ok(drm)
