@@ -272,10 +272,7 @@ impl Drm {
                 log::debug!("{}: page flip: {error}", self.path);
                 self.reset();
             }
-            FlipError::Away => {
-                log::warn!("{}: another program took the screen: {error}", self.path);
-                self.state = State::Away;
-            }
+            FlipError::Away => self.lose(&error),
         }
     }
 
@@ -287,11 +284,14 @@ impl Drm {
         match self.card.dirty_framebuffer(framebuffer, &whole) {
             Ok(()) => {}
             Err(error) if choice::is_unsupported(&error) => self.dirty = false,
-            Err(error) => {
-                log::warn!("{}: another program took the screen: {error}", self.path);
-                self.state = State::Away;
-            }
+            Err(error) if choice::is_not_master(&error) => self.lose(&error),
+            Err(error) => log::debug!("{}: a changed picture: {error}", self.path),
         }
+    }
+
+    fn lose(&mut self, error: &io::Error) {
+        log::warn!("{}: another program took the screen: {error}", self.path);
+        self.state = State::Away;
     }
 }
 
