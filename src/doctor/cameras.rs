@@ -34,17 +34,27 @@ fn look(Listing { path, facts }: &Listing) -> Finding {
         return Finding::new("video device", format!("{found}: {why}"))
             .with_details(unread(formats).into_iter().collect());
     }
-    let readable = formats.iter().filter_map(|format| {
-        let word = format.word?;
-        Some(format!("{} (format={word}): {}", format.letters, condense(&format.sizes)))
-    });
-    let mut details: Vec<String> = readable.collect();
+    let mut details = readable(formats);
     details.extend(unread(formats));
     if !controls.is_empty() {
         let controls: Vec<String> = controls.iter().map(control).collect();
         details.push(format!("controls: {}", controls.join("; ")));
     }
     Finding::new("camera", found).with_details(details)
+}
+
+/// Formats of the same sizes and rates together.
+fn readable(formats: &[FormatFacts]) -> Vec<String> {
+    let mut groups: Vec<(String, Vec<&str>)> = Vec::new();
+    for format in formats {
+        let Some(word) = format.word else { continue };
+        let sizes = condense(&format.sizes);
+        match groups.iter_mut().find(|(known, _)| *known == sizes) {
+            Some((_, words)) => words.push(word),
+            None => groups.push((sizes, vec![word])),
+        }
+    }
+    groups.iter().map(|(sizes, words)| format!("{}: {sizes}", words.join(" "))).collect()
 }
 
 /// Formats that segcam does not read.
@@ -65,10 +75,12 @@ fn control(control: &ControlSummary) -> String {
 
 /// Sizes of the same rates together: `640x480 320x240 at 30 15; 1280x720 at 10`.
 fn condense(sizes: &[(String, Vec<(f64, f64)>)]) -> String {
+    if sizes.is_empty() {
+        return "sizes not told".to_owned();
+    }
     let mut groups: Vec<(String, Vec<&str>)> = Vec::new();
     for (size, rates) in sizes {
-        let rates: Vec<String> = rates.iter().map(rate).collect();
-        let rates = rates.join(" ");
+        let rates = rates_of(rates);
         match groups.iter_mut().find(|(known, _)| *known == rates) {
             Some((_, sizes)) => sizes.push(size),
             None => groups.push((rates, vec![size])),
@@ -81,9 +93,19 @@ fn condense(sizes: &[(String, Vec<(f64, f64)>)]) -> String {
     groups.collect::<Vec<_>>().join("; ")
 }
 
-/// Frames a second, slowest and fastest: `30`, `7.5`, `1 to 60`.
-fn rate((slowest, fastest): &(f64, f64)) -> String {
-    let number = |rate: &f64| {
+/// Frames a second: `30 15`, `1 to 60` for a range, `1 to 60 (12 rates)` for many.
+fn rates_of(rates: &[(f64, f64)]) -> String {
+    const FEW: usize = 4;
+    if rates.len() <= FEW {
+        return rates.iter().map(|(slow, fast)| range(*slow, *fast)).collect::<Vec<_>>().join(" ");
+    }
+    let slowest = rates.iter().map(|rate| rate.0).fold(f64::INFINITY, f64::min);
+    let fastest = rates.iter().map(|rate| rate.1).fold(0.0, f64::max);
+    format!("{} ({} rates)", range(slowest, fastest), rates.len())
+}
+
+fn range(slowest: f64, fastest: f64) -> String {
+    let number = |rate: f64| {
         let text = format!("{rate:.2}");
         text.trim_end_matches('0').trim_end_matches('.').to_owned()
     };
@@ -136,11 +158,21 @@ mod tests {
         assert_eq!((found.what.as_str(), found.remedy), ("camera", None));
         assert_eq!(found.found, "/dev/video0 HD Webcam (uvcvideo, usb-0000:01:00.0-1.2)");
         let expected = [
-            "YUYV (format=yuyv): 640x480 320x240 at 30 15; 1280x720 at 7.5",
+            "yuyv: 640x480 320x240 at 30 15; 1280x720 at 7.5",
             "not read: H264",
             "controls: brightness=3, -64 to 64",
         ];
         assert_eq!(found.details, expected);
+    }
+
+    #[test]
+    fn formats_with_the_same_sizes_are_told_together() {
+        let Facts { mut formats, .. } = webcam();
+        formats.insert(1, FormatFacts { word: Some("nv12"), ..formats[0].clone() });
+        formats.push(FormatFacts { word: Some("mjpeg"), sizes: Vec::new(), ..formats[0].clone() });
+        let told = readable(&formats);
+        assert!(told[0].starts_with("yuyv nv12: 640x480"), "{told:?}");
+        assert_eq!(told[1..], ["mjpeg: sizes not told"]);
     }
 
     #[test]
@@ -159,8 +191,10 @@ mod tests {
 
     #[test]
     fn rates_are_short() {
-        assert_eq!(rate(&(1.0, 60.0)), "1 to 60");
-        assert_eq!(rate(&(29.97, 29.97)), "29.97");
+        assert_eq!(rates_of(&[(1.0, 60.0)]), "1 to 60");
+        assert_eq!(rates_of(&[(29.97, 29.97), (7.5, 7.5)]), "29.97 7.5");
+        let many = [60.0, 30.0, 15.0, 10.0, 5.0].map(|rate| (rate, rate));
+        assert_eq!(rates_of(&many), "5 to 60 (5 rates)");
         assert_eq!(condense(&[("16x16 to 64x64".to_owned(), Vec::new())]), "16x16 to 64x64");
     }
 }

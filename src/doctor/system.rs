@@ -96,10 +96,10 @@ fn user() -> String {
     let groups = table("/etc/group");
     // Real, effective, saved, for files.
     let user = own(&status, "Uid:").get(1).map(|id| name_of(&table("/etc/passwd"), *id));
-    let mut numbers = own(&status, "Gid:").get(1).copied().into_iter().collect::<Vec<u32>>();
-    numbers.extend(own(&status, "Groups:"));
-    numbers.dedup();
-    let names: Vec<String> = numbers.iter().map(|id| name_of(&groups, *id)).collect();
+    let own_group = own(&status, "Gid:").get(1).copied();
+    let others = own(&status, "Groups:").into_iter().filter(|id| Some(*id) != own_group);
+    let names: Vec<String> =
+        own_group.into_iter().chain(others).map(|id| name_of(&groups, id)).collect();
     format!("{}, in the groups {}", user.unwrap_or_else(|| "unknown".to_owned()), names.join(" "))
 }
 
