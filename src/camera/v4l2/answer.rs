@@ -1,6 +1,6 @@
 //! What a driver made of the format it was asked for, checked: drivers round, and some lie.
 
-use super::kernel::Format;
+use super::facts::Format;
 use super::negotiate::{Choice, Coding, Stated, letters};
 use crate::frame::{Encoding, Layout, Matrix, PixelFormat, Range};
 use v4l::sys::{

@@ -2,7 +2,8 @@
 
 use super::super::Wanted;
 use super::controls;
-use super::kernel::{Handle, Identity, Queue};
+use super::facts::{Identity, Queue};
+use super::kernel::Handle;
 use super::negotiate::{self, Coding, Interval, Mode, Sizes, Stated, letters};
 use super::trouble::Trouble;
 use rustix::fs::{FileType, major, stat};
@@ -187,7 +188,7 @@ fn first() -> Result<Device, Trouble> {
     for path in paths {
         match usable(&path) {
             Ok(device) => return Ok(device),
-            Err(Trouble::Forbidden(why)) => forbidden = Some(why),
+            Err(Trouble::Forbidden(why)) => forbidden = forbidden.or(Some(why)),
             Err(trouble) => passed.push(trouble.to_string()),
         }
     }

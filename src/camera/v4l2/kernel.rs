@@ -5,6 +5,7 @@
 
 #![allow(unsafe_code)]
 
+use super::facts::{ControlFacts, ControlKind, Dequeued, Format, Identity, Queue, SizeSteps};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, Result};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -34,119 +35,10 @@ macro_rules! plain {
 plain!(v4l2_capability v4l2_fmtdesc v4l2_frmsizeenum v4l2_frmivalenum v4l2_format v4l2_streamparm);
 plain!(v4l2_requestbuffers v4l2_buffer v4l2_plane v4l2_query_ext_ctrl v4l2_querymenu u32);
 plain!(v4l2_ext_control v4l2_ext_controls v4l2_event v4l2_event_subscription);
+plain!(v4l2_dv_timings);
 
 /// Planes that a buffer can have (`VIDEO_MAX_PLANES`).
 const MAX_PLANES: usize = 8;
-
-/// Where frames are asked for: `V4L2_BUF_TYPE_VIDEO_CAPTURE` or its multi-planar kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Queue {
-    Single,
-    Multi,
-}
-
-impl Queue {
-    fn number(self) -> u32 {
-        match self {
-            Queue::Single => v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_CAPTURE,
-            Queue::Multi => v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE,
-        }
-    }
-}
-
-/// What a device says it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    pub driver: String,
-    pub card: String,
-    pub bus: String,
-    /// `V4L2_CAP_*` of this node.
-    pub capabilities: u32,
-}
-
-/// A format with its memory; [`Handle::set_format`] asks with the first four.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Format {
-    pub fourcc: u32,
-    pub width: u32,
-    pub height: u32,
-    pub field: u32,
-    /// Bytes from a row to the next, and of the whole, of the first plane.
-    pub stride: u32,
-    pub bytes: u32,
-    /// Planes that lie in memory of their own.
-    pub planes: u32,
-    pub colorspace: u32,
-    pub ycbcr: u32,
-    pub quantization: u32,
-}
-
-/// One size, or all from the least to the most in steps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SizeSteps {
-    pub least: (u32, u32),
-    pub most: (u32, u32),
-    pub step: (u32, u32),
-}
-
-/// A control as the driver describes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ControlFacts {
-    pub id: u32,
-    pub title: String,
-    pub kind: ControlKind,
-    pub least: i64,
-    pub most: i64,
-    pub step: u64,
-    pub default: i64,
-    /// `V4L2_CTRL_FLAG_*`
-    pub flags: u32,
-}
-
-/// The types of controls that hold one value (`V4L2_CTRL_TYPE_*`), and all others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ControlKind {
-    Integer,
-    Boolean,
-    Menu,
-    Button,
-    /// 64 bits.
-    Wide,
-    Mask,
-    /// A menu of numbers.
-    Numbers,
-    Other,
-}
-
-impl ControlKind {
-    #[expect(non_upper_case_globals, reason = "the names of the bindings")]
-    fn new(number: u32) -> ControlKind {
-        match number {
-            v4l2_ctrl_type_V4L2_CTRL_TYPE_INTEGER => ControlKind::Integer,
-            v4l2_ctrl_type_V4L2_CTRL_TYPE_BOOLEAN => ControlKind::Boolean,
-            v4l2_ctrl_type_V4L2_CTRL_TYPE_MENU => ControlKind::Menu,
-            v4l2_ctrl_type_V4L2_CTRL_TYPE_BUTTON => ControlKind::Button,
-            v4l2_ctrl_type_V4L2_CTRL_TYPE_INTEGER64 => ControlKind::Wide,
-            v4l2_ctrl_type_V4L2_CTRL_TYPE_BITMASK => ControlKind::Mask,
-            v4l2_ctrl_type_V4L2_CTRL_TYPE_INTEGER_MENU => ControlKind::Numbers,
-            _ => ControlKind::Other,
-        }
-    }
-}
-
-/// A buffer that the driver gave back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Dequeued {
-    pub index: u32,
-    /// Where the data begins in the buffer, and where it ends.
-    pub start: u32,
-    pub end: u32,
-    /// `V4L2_BUF_FLAG_*`
-    pub flags: u32,
-    pub sequence: u32,
-    /// By the clock that the flags name.
-    pub stamp: Duration,
-}
 
 /// An open device.
 #[derive(Debug)]
@@ -241,6 +133,14 @@ impl Handle {
         })
     }
 
+    /// Sets the timings that an HDMI input finds on its cable. ENOLINK, ENOLCK and ERANGE tell
+    /// what is wrong there; other errors, that the device has no such input.
+    pub fn adopt_timings(&self) -> Result<()> {
+        let mut timings = v4l2_dv_timings::zeroed();
+        self.call(vidioc::VIDIOC_QUERY_DV_TIMINGS, &mut timings)?;
+        self.call(vidioc::VIDIOC_S_DV_TIMINGS, &mut timings)
+    }
+
     pub fn format(&self, queue: Queue) -> Result<Format> {
         let mut format = v4l2_format { type_: queue.number(), ..Plain::zeroed() };
         self.call(vidioc::VIDIOC_G_FMT, &mut format)?;
@@ -331,7 +231,11 @@ impl Handle {
         // SAFETY: integers; what the kernel did not set is zero.
         let (value, wide) =
             unsafe { (control.__bindgen_anon_1.value, control.__bindgen_anon_1.value64) };
-        Ok(if kind == ControlKind::Wide { wide } else { value.into() })
+        Ok(match kind {
+            ControlKind::Wide => wide,
+            ControlKind::Mask => i64::from(value as u32),
+            _ => value.into(),
+        })
     }
 
     /// Sets a control that holds one value.

@@ -3,13 +3,14 @@
 //! A [`device`] is found and its offers are listed; [`negotiate`] chooses a mode by what it
 //! costs, [`answer`] checks what the driver made of it, [`controls`] sets what the URI states.
 //! The [`stream`] goes round with the driver's [`buffers`], and [`clock`] makes sense of its
-//! counters. [`kernel`] holds the calls.
+//! counters. [`kernel`] holds the calls, [`facts`] what they return.
 
 mod answer;
 mod buffers;
 mod clock;
 mod controls;
 mod device;
+mod facts;
 mod kernel;
 mod negotiate;
 mod stream;

@@ -347,3 +347,7 @@ impl Rank {
             .then(self.cost.cmp(&other.cost))
     }
 }
+
+#[cfg(test)]
+#[path = "negotiate_tests.rs"]
+mod tests;

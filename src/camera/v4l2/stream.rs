@@ -8,7 +8,8 @@ use super::buffers::Mapping;
 use super::clock::{Numbering, captured};
 use super::controls;
 use super::device::Device;
-use super::kernel::{Dequeued, Format, monotonic_now};
+use super::facts::{Dequeued, Format};
+use super::kernel::monotonic_now;
 use super::negotiate::{Choice, Coding, Interval, Sizes, Stated, choose, is_same, letters, rate};
 use super::trouble::Trouble;
 use crate::frame::{Frame, Layout, Matrix, Range};
@@ -80,6 +81,12 @@ impl Stream {
             move |error| Trouble::of(path, what, error)
         };
         controls::set(&device.handle, &request.controls).map_err(refuse)?;
+        // Most cameras have no cable to listen to.
+        if let Err(error @ (Errno::NOLINK | Errno::NOLCK | Errno::RANGE | Errno::BUSY)) =
+            device.handle.adopt_timings()
+        {
+            return Err(failed("cannot follow its input")(error));
+        }
         let modes = device.modes(request.wanted, &request.stated);
         let choice = choose(&modes, request.wanted, &request.stated)
             .ok_or_else(|| refuse(no_such_mode(&device, &request.stated)))?;

@@ -32,8 +32,8 @@ impl Trouble {
             Errno::IO | Errno::PROTO | Errno::TIMEDOUT | Errno::PIPE => Trouble::Gone(format!(
                 "{path} {what}: {error}; check the cable and the camera's power"
             )),
-            Errno::NOLINK | Errno::NOLCK => {
-                Trouble::Gone(format!("{path} {what}: no signal at its input"))
+            Errno::NOLINK | Errno::NOLCK | Errno::RANGE => {
+                Trouble::Gone(format!("{path} {what}: no signal there that can be taken"))
             }
             Errno::ACCESS | Errno::PERM => Trouble::Forbidden(format!(
                 "{path} may not be opened by this user; run: sudo usermod -aG video $USER, and log in again"
