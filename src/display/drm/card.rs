@@ -38,7 +38,8 @@ pub struct Head {
 impl Card {
     fn open(path: &str) -> Result<Card, Refusal> {
         // Other devices are not even opened: some act on that.
-        let found = stat(path).map_err(|error| Refusal::Missing(error.into()))?;
+        let missing = |error| Refusal::Missing { error, cards: paths() };
+        let found = stat(path).map_err(|error| missing(error.into()))?;
         if FileType::from_raw_mode(found.st_mode) != FileType::CharacterDevice
             || major(found.st_rdev) != DRM_MAJOR
         {
@@ -51,7 +52,7 @@ impl Card {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 Err(Refusal::Permission)
             }
-            Err(error) => Err(Refusal::Missing(error)),
+            Err(error) => Err(missing(error)),
         }
     }
 
@@ -64,8 +65,8 @@ impl Card {
     fn connectors(&self, probe: bool) -> Result<Vec<connector::Info>, Refusal> {
         let handles = match self.resource_handles() {
             Ok(resources) => resources.connectors,
-            // What computes only, says so.
-            Err(error) if choice::is_unsupported(&error) => Vec::new(),
+            // Render nodes, and cards that have nothing else.
+            Err(error) if choice::only_computes(&error) => Vec::new(),
             Err(error) => return Err(Refusal::Kernel(error, "a look at its connectors")),
         };
         let connectors = handles.into_iter().map(|handle| self.get_connector(handle, probe));
@@ -187,21 +188,21 @@ pub fn describe_mode(mode: &control::Mode) -> Mode {
 }
 
 /// A card as it is listed.
-pub struct Listed {
-    /// `/dev/dri/card0`.
-    pub path: String,
-    /// The kernel's driver, and the connectors (none: it only computes); or why they cannot be
-    /// told, with the remedy.
-    pub found: Result<(String, Vec<Connector>), Refusal>,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// What the kernel calls its driver.
+    pub driver: String,
+    /// None where the card only computes.
+    pub connectors: Vec<Connector>,
 }
 
-/// All cards in the order of their numbers. Screens are probed where no other program shows
-/// pictures.
-pub fn list() -> Vec<Listed> {
+/// All cards in the order of their numbers: path, and what it is or why that cannot be told.
+/// Screens are probed where no other program shows pictures.
+pub fn list() -> Vec<(String, Result<Found, Refusal>)> {
     let look = |path: &str| {
         let card = Card::open(path)?;
-        let connectors = card.connectors(true)?;
-        Ok((card.driver(), connectors.iter().map(describe).collect()))
+        let connectors = card.connectors(true)?.iter().map(describe).collect();
+        Ok(Found { driver: card.driver(), connectors })
     };
-    paths().into_iter().map(|path| Listed { found: look(&path), path }).collect()
+    paths().into_iter().map(|path| (path.clone(), look(&path))).collect()
 }

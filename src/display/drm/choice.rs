@@ -1,5 +1,6 @@
 //! Which card, connector, mode and CRTC are taken: decisions without a device.
 
+use rustix::io::Errno;
 use std::fmt::{self, Display, Formatter};
 use std::io;
 use thiserror::Error;
@@ -153,16 +154,16 @@ pub enum Refusal {
          Raspberry Pi: dtoverlay=vc4-kms-v3d), or take fbdev:"
     )]
     NoCard,
-    #[error("{0}")]
-    Missing(io::Error),
-    #[error("is no graphics card; take one of {}", cards.join(" "))]
+    #[error("{error}; {}", others(cards))]
+    Missing { error: io::Error, cards: Vec<String> },
+    #[error("is no graphics card; {}", others(cards))]
     NotACard { cards: Vec<String> },
     #[error(
         "may not be opened by this user; add the user to its groups with `sudo usermod -aG \
          video,render $USER`, and log in again"
     )]
     Permission,
-    #[error("only computes and has no connectors; leave the path away, or take one of {}", cards.join(" "))]
+    #[error("only computes and has no connectors; {}", others(cards))]
     ComputesOnly { cards: Vec<String> },
     #[error("only computes and has no connectors; load the board's display driver, or take fbdev:")]
     RenderOnly,
@@ -187,6 +188,13 @@ pub enum Refusal {
     Kernel(io::Error, &'static str),
 }
 
+fn others(cards: &[String]) -> String {
+    match cards {
+        [] => "there is no other; take fbdev:".to_owned(),
+        cards => format!("write drm: alone, or with one of {}", cards.join(" ")),
+    }
+}
+
 /// What an error of a page flip means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FlipError {
@@ -200,7 +208,6 @@ pub enum FlipError {
 
 /// `before`: whether a flip has ever worked here.
 pub fn flip_error(error: &io::Error, before: bool) -> FlipError {
-    use rustix::io::Errno;
     match Errno::from_io_error(error) {
         Some(Errno::ACCESS | Errno::PERM) => FlipError::Away,
         Some(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) if !before => FlipError::Never,
@@ -211,14 +218,17 @@ pub fn flip_error(error: &io::Error, before: bool) -> FlipError {
 
 /// True when a driver does not have a call.
 pub fn is_unsupported(error: &io::Error) -> bool {
-    use rustix::io::Errno;
     let errno = Errno::from_io_error(error);
     matches!(errno, Some(Errno::NOSYS | Errno::INVAL | Errno::OPNOTSUPP))
 }
 
+/// True when what was asked for its connectors never has any.
+pub fn only_computes(error: &io::Error) -> bool {
+    is_unsupported(error) || Errno::from_io_error(error) == Some(Errno::ACCESS)
+}
+
 /// True when another program is the card's master.
 pub fn is_not_master(error: &io::Error) -> bool {
-    use rustix::io::Errno;
     let errno = Errno::from_io_error(error);
     matches!(errno, Some(Errno::ACCESS | Errno::PERM | Errno::BUSY))
 }
@@ -245,7 +255,6 @@ pub fn has_flip(mut events: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::io::Errno;
 
     fn modes(texts: &[&str]) -> Vec<Mode> {
         let read = |text: &&str| {

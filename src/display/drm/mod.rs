@@ -11,7 +11,7 @@ mod buffer;
 mod card;
 mod choice;
 
-pub use card::{Listed, list};
+pub use card::{Found, list};
 pub use choice::{Connector, Mode, Refusal, Status};
 
 use super::console::Console;
@@ -201,7 +201,7 @@ impl Drm {
                     return;
                 }
             }
-            (self.front, self.begun, self.flipped) = (0, false, false);
+            (self.front, self.begun) = (0, false);
             self.rotator = Rotator::new(self.turn, screen(&head));
         }
         self.head = head;

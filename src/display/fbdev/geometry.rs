@@ -39,8 +39,8 @@ pub enum Refusal {
          {memory} bytes of memory, which cannot be; see `dmesg`"
     )]
     Lie { width: u32, height: u32, bits: u32, stride: u32, memory: u32 },
-    #[error("{0}")]
-    Missing(io::Error),
+    #[error("{error}; take {}", or_drm(framebuffers))]
+    Missing { error: io::Error, framebuffers: Vec<String> },
     #[error("the kernel says {0} to {1}; see `dmesg`")]
     Kernel(io::Error, &'static str),
 }
@@ -94,7 +94,10 @@ impl Geometry {
         }
         let within = fixed.smem_start % page.max(1);
         let steps = u32::from(fixed.ypanstep);
-        let room = steps > 0 && yres % steps == 0 && fits(2 * u64::from(yres));
+        // Memory without an address of its own is copied to the screen some time later, and by
+        // the kernels so far not all of it when it pans meanwhile.
+        let in_place = fixed.smem_start != 0;
+        let room = in_place && steps > 0 && yres % steps == 0 && fits(2 * u64::from(yres));
         let is_tall = u64::from(variable.yres_virtual) >= 2 * u64::from(yres);
         Ok(Geometry {
             size: Size { width: xres, height: yres },
@@ -122,6 +125,7 @@ mod tests {
     fn sound() -> (Fixed, Variable) {
         let field = |offset| Bitfield { offset, length: 8, msb_right: 0 };
         let fixed = Fixed {
+            smem_start: 0x3c10_0000,
             smem_len: 2 * 480 * 3328,
             visual: FB_VISUAL_TRUECOLOR,
             ypanstep: 1,
@@ -215,5 +219,6 @@ mod tests {
         assert_eq!(pans(|fixed, _| fixed.smem_len -= 1), (false, false));
         assert_eq!(pans(|fixed, _| fixed.ypanstep = 0), (false, false));
         assert_eq!(pans(|fixed, _| fixed.ypanstep = 7), (false, false));
+        assert_eq!(pans(|fixed, _| fixed.smem_start = 0), (false, false));
     }
 }

@@ -61,6 +61,9 @@ pub struct Fixed {
     pub reserved: [u16; 2],
 }
 
+/// For `activate`: values hold from now on.
+pub const FB_ACTIVATE_NOW: u32 = 0;
+
 const FBIOGET_VSCREENINFO: u32 = 0x4600;
 const FBIOPUT_VSCREENINFO: u32 = 0x4601;
 const FBIOGET_FSCREENINFO: u32 = 0x4602;
