@@ -6,7 +6,7 @@ use crate::display::{fbdev, spi};
 use std::path::Path;
 
 pub fn examine() -> Vec<Finding> {
-    let mut findings: Vec<Finding> = drm::list().iter().map(card).collect();
+    let mut findings: Vec<Finding> = drm::list().iter().map(|(path, found)| card(path, found)).collect();
     findings.extend(fbdev::list().iter().map(|(path, found)| match found {
         Ok(found) => {
             let (width, height) = (found.size.width, found.size.height);
@@ -25,13 +25,12 @@ pub fn examine() -> Vec<Finding> {
     findings
 }
 
-fn card(listed: &drm::Listed) -> Finding {
-    let path = Path::new(&listed.path);
-    let (driver, connectors) = match &listed.found {
+fn card(path: &str, found: &Result<drm::Found, drm::Refusal>) -> Finding {
+    let drm::Found { driver, connectors } = match found {
         Ok(found) => found,
-        Err(refusal) => return Finding::of_trouble("display", path, &refusal.to_string()),
+        Err(refusal) => return Finding::of_trouble("display", Path::new(path), &refusal.to_string()),
     };
-    let found = format!("{} {driver}", listed.path);
+    let found = format!("{path} {driver}");
     if connectors.is_empty() {
         return Finding::new("display", format!("{found}: only computes"));
     }
@@ -121,10 +120,8 @@ mod tests {
         );
         let empty = Connector { name, status: Status::Disconnected, modes: Vec::new() };
         assert_eq!(connector(&empty), "HDMI-A-1 nothing connected");
-        let dark = drm::Listed {
-            path: "/dev/null".to_owned(),
-            found: Ok(("vc4".to_owned(), vec![empty])),
-        };
-        assert_eq!(card(&dark).remedy.as_deref(), Some("connect a screen and switch it on"));
+        let dark = Ok(drm::Found { driver: "vc4".to_owned(), connectors: vec![empty] });
+        let dark = card("/dev/null", &dark);
+        assert_eq!(dark.remedy.as_deref(), Some("connect a screen and switch it on"));
     }
 }
