@@ -1,7 +1,7 @@
 //! The arguments as clap takes them.
 
 use crate::compose::View;
-use crate::network::model::{BUILT_IN, ModelArguments};
+use crate::network::model::ModelArguments;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -60,18 +60,29 @@ impl CardArguments {
 
 #[derive(Args, Debug, Default)]
 pub struct RunArguments {
-    /// A model folder or an ONNX file; the built-in person network if none.
-    #[arg(long, default_value = BUILT_IN)]
-    pub model: String,
-    /// file:PATH, pipe:-?format=…, synthetic:portrait, synthetic:field.
+    /// A board's name or file, which says what is used unless a flag does; the board that the
+    /// kernel's device tree tells if none.
+    #[arg(long, value_name = "NAME|FILE")]
+    pub board: Option<String>,
+    /// A model folder or an ONNX file; the board's, or the built-in person network, if none.
+    #[arg(long)]
+    pub model: Option<String>,
+    /// v4l2:/dev/videoN, file:PATH, pipe:-?format=…, synthetic:portrait, synthetic:field.
     #[arg(long, value_name = "URI")]
     pub camera: Option<String>,
-    /// png:DIR, terminal:, window:, null:; may stand more than once.
+    /// drm:, fbdev:, spi:PANEL, png:DIR, terminal:, window:, null:; may stand more than once.
     #[arg(long, value_name = "URI")]
     pub display: Vec<String>,
+    /// How old a mask may be on the screen, in milliseconds; the board's limit, or 500, if none.
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(50..=60_000))]
+    pub stale_after: Option<u64>,
     /// End after so many shown frames.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub frames: Option<u64>,
+    /// Run as a device does: what is wrong in the configuration stays on the screen, and the
+    /// board's watchdog is fed.
+    #[arg(long)]
+    pub stay: bool,
     /// overlay, mask or side-by-side.
     #[arg(long, value_parser = parse_view, default_value = "overlay")]
     pub view: View,

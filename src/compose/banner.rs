@@ -108,11 +108,15 @@ impl Banner {
                 self.title.push_str("NO MODEL");
                 self.detail.push_str(reason);
             }
+            Shown::CannotRun { reason } => {
+                self.title.push_str("CANNOT RUN");
+                self.detail.push_str(reason);
+            }
         }
         Some(match shown {
             Shown::Live { .. } | Shown::Starting => BLUE,
             Shown::Stale { .. } => AMBER,
-            Shown::NoSignal { .. } | Shown::NoModel { .. } => RED,
+            Shown::NoSignal { .. } | Shown::NoModel { .. } | Shown::CannotRun { .. } => RED,
         })
     }
 }

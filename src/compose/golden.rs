@@ -157,6 +157,8 @@ fn golden_words() {
     let reason =
         "models/selfie/model.toml: cannot be read: No such file or directory; check the path";
     check("no-model", compose(Shown::NoModel { reason }, &settings, screen));
+    let reason = "/boot/segcam.toml: line 3: unknown key \"camra\"; did you mean \"camera\"?";
+    check("cannot-run", compose(Shown::CannotRun { reason }, &settings, screen));
     check("starting", compose(Shown::Starting, &settings, screen));
 }
 
@@ -272,6 +274,7 @@ fn every_size_and_state_is_composed_without_panic() {
                 Shown::Stale { frame: &whole, age },
                 Shown::NoSignal { camera: "", cause: "" },
                 Shown::NoModel { reason: "x" },
+                Shown::CannotRun { reason: "" },
             ] {
                 let screen = Some(Size { width, height });
                 let settings = Settings { view, paused: height == 17, ..Settings::default() };

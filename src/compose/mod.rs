@@ -24,6 +24,7 @@ pub use compositor::Compositor;
 use crate::config::card::Class;
 use crate::decode::LabelMap;
 use crate::frame::Frame;
+use crate::health::STALE_AFTER;
 use std::time::Duration;
 
 /// What there is to see. Only [`Shown::Live`] has labels: a mask that is too old, or whose
@@ -48,6 +49,8 @@ pub enum Shown<'a> {
     NoSignal { camera: &'a str, cause: &'a str },
     /// There is no network to run.
     NoModel { reason: &'a str },
+    /// Something else that was configured does not work.
+    CannotRun { reason: &'a str },
 }
 
 impl<'a> Shown<'a> {
@@ -127,6 +130,8 @@ pub struct Settings {
     /// This class alone.
     pub only: Option<u8>,
     pub paused: bool,
+    /// How old a mask may be.
+    pub stale_after: Duration,
 }
 
 impl Default for Settings {
@@ -138,7 +143,15 @@ impl Default for Settings {
             status: true,
             only: None,
             paused: false,
+            stale_after: STALE_AFTER,
         }
+    }
+}
+
+impl Settings {
+    /// How old a mask may be now: a paused picture says so, and may be as old as it is.
+    pub fn age_limit(&self) -> Duration {
+        if self.paused { Duration::MAX } else { self.stale_after }
     }
 }
 

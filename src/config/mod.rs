@@ -1,5 +1,6 @@
-//! What people write, turned into checked types: the model card and the URIs.
+//! What people write, turned into checked types: board file, model card and URIs.
 
+pub mod board;
 pub mod card;
 pub mod uri;
 

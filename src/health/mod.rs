@@ -4,6 +4,8 @@
 //! measured from the capture, not from the end of the inference: a network that takes longer
 //! than the limit is never live.
 
+pub mod watchdog;
+
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 

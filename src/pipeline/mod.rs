@@ -22,7 +22,8 @@ use crate::compose::Settings;
 use crate::decode::{LabelMap, shares};
 use crate::display::{Display, DisplayError};
 use crate::frame::Frame;
-use crate::health::{STALE_AFTER, Signal};
+use crate::health::Signal;
+use crate::health::watchdog::Watchdog;
 use crate::network::model::Model;
 use crate::segment::{SegmentError, Segmenter, StepTimes};
 use handover::{CloseOnDrop, Handover, Taken};
@@ -66,6 +67,8 @@ pub struct Job<'a> {
     pub stop: Arc<AtomicBool>,
     /// Where the snapshot key puts its pictures.
     pub snapshots: String,
+    /// Beats with what is shown.
+    pub watchdog: Watchdog,
 }
 
 /// A frame on its way, with what was computed from it.
@@ -157,7 +160,7 @@ pub fn run(job: Job) -> Result<Summary, RunError> {
         });
         let shown = {
             let _end = EndOnDrop(&round);
-            screen.run(&round, job.frames, &job.stop, job.json)
+            screen.run(&round, job.frames, &job.stop, job.json, job.watchdog)
         };
         let inference = inference.join().map_err(|_| RunError::Thread("the inference"));
         let capture = capture.join().map_err(|_| RunError::Thread("the capture"));
@@ -187,9 +190,4 @@ fn infer(mut segmenter: Segmenter, round: &Round, patient: bool) -> Result<(), R
 /// How old a shot's frame is.
 fn age(shot: &Shot) -> Duration {
     shot.frame.captured.elapsed()
-}
-
-/// Whether its mask may be drawn.
-fn is_live(shot: &Shot) -> bool {
-    age(shot) <= STALE_AFTER
 }

@@ -2,10 +2,11 @@
 
 use super::handover::Taken;
 use super::statistics::{STAGES, Statistics, Summary};
-use super::{PATIENCE, Round, RunError, Shot, age, is_live};
+use super::{PATIENCE, Round, RunError, Shot, age};
 use crate::compose::{Compositor, Scene, Settings, Shown, Stage, Status};
 use crate::display::{self, Display, DisplayError, Key, Size};
 use crate::health::STALE_AFTER;
+use crate::health::watchdog::Watchdog;
 use crate::network::model::Model;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
@@ -76,6 +77,7 @@ impl Screen {
         frames: Option<u64>,
         stop: &AtomicBool,
         mut json: Option<&mut dyn Write>,
+        mut watchdog: Watchdog,
     ) -> Result<Summary, RunError> {
         let mut current: Option<Shot> = None;
         loop {
@@ -104,10 +106,15 @@ impl Screen {
                 Some(shot) if fresh && !no_signal => {
                     self.show(Some(shot), false)?;
                     self.count(shot, json.as_deref_mut())?;
+                    watchdog.beat();
                 }
                 current => {
                     round.dropped.fetch_add(u64::from(fresh), Ordering::Relaxed);
                     self.refresh(current.as_ref(), no_signal)?;
+                    // A mask that no newer one follows is no sign of life.
+                    if self.drawn == Drawn::NoSignal || self.settings.paused {
+                        watchdog.beat();
+                    }
                 }
             }
             if frames.is_some_and(|frames| self.statistics.frames() >= frames) {
@@ -125,7 +132,8 @@ impl Screen {
     fn wait(&self, current: Option<&Shot>) -> Duration {
         match current {
             Some(shot) if self.drawn == Drawn::Live => {
-                STALE_AFTER.saturating_sub(age(shot)).clamp(Duration::from_millis(1), PATIENCE)
+                let left = self.settings.stale_after.saturating_sub(age(shot));
+                left.clamp(Duration::from_millis(1), PATIENCE)
             }
             _ => PATIENCE,
         }
@@ -136,7 +144,7 @@ impl Screen {
         let due = match (no_signal, current) {
             (true, _) => self.drawn != Drawn::NoSignal,
             (false, None) => self.drawn == Drawn::Nothing && self.drawn_at.elapsed() >= STALE_AFTER,
-            (false, Some(shot)) if self.settings.paused || is_live(shot) => {
+            (false, Some(shot)) if age(shot) <= self.settings.age_limit() => {
                 self.drawn != Drawn::Live
             }
             // The age goes on counting.
@@ -154,7 +162,7 @@ impl Screen {
         }
         self.status.frames_per_second = self.statistics.frames_per_second();
         let signal = if no_signal { Err((&*self.status.camera, &*self.cause)) } else { Ok(()) };
-        let (shown, drawn) = shown(current, signal, self.settings.paused);
+        let (shown, drawn) = shown(current, signal, self.settings.age_limit());
         let scene = Scene {
             shown,
             classes: &self.model.classes,
@@ -224,7 +232,7 @@ impl Screen {
         let Some(shot) = current else { return Ok(()) };
         let uri = format!("png:{}?prefix=snapshot-", self.snapshots);
         let mut displays = [display::open(&uri)?];
-        let (shown, _) = shown(current, Ok(()), self.settings.paused);
+        let (shown, _) = shown(current, Ok(()), self.settings.age_limit());
         let scene = Scene {
             shown,
             classes: &self.model.classes,
@@ -236,19 +244,17 @@ impl Screen {
     }
 }
 
-/// What may be on the screen now. `signal` is the camera's name and what became of it when
-/// it is gone.
+/// What may be on the screen now, a mask up to an age of `limit`. `signal` is the camera's name
+/// and what became of it when it is gone.
 fn shown<'a>(
     current: Option<&'a Shot>,
     signal: Result<(), (&'a str, &'a str)>,
-    paused: bool,
+    limit: Duration,
 ) -> (Shown<'a>, Drawn) {
     match (signal, current) {
         (Err((camera, cause)), _) => (Shown::NoSignal { camera, cause }, Drawn::NoSignal),
         (_, None) => (Shown::Starting, Drawn::Starting),
         (_, Some(shot)) => {
-            // A paused picture says so, and may be as old as it is.
-            let limit = if paused { Duration::MAX } else { STALE_AFTER };
             let Shot { frame, labels, shares, .. } = shot;
             let shown = Shown::by_age(frame, labels, shares, age(shot), limit);
             let drawn = match shown {
@@ -341,7 +347,10 @@ mod tests {
     #[test]
     fn a_lost_camera_comes_before_a_pause_and_a_pause_before_age() {
         let (fresh, old) = (shot(Duration::ZERO), shot(2 * STALE_AFTER));
-        let drawn = |current, signal, paused| shown(current, signal, paused).1;
+        let drawn = |current, signal, paused| {
+            let settings = Settings { paused, ..Settings::default() };
+            shown(current, signal, settings.age_limit()).1
+        };
         let lost = Err(("camera", "unplugged"));
         for current in [None, Some(&fresh), Some(&old)] {
             for paused in [false, true] {
