@@ -6,7 +6,8 @@ use crate::display::{fbdev, spi};
 use std::path::Path;
 
 pub fn examine() -> Vec<Finding> {
-    let mut findings: Vec<Finding> = drm::list().iter().map(|(path, found)| card(path, found)).collect();
+    let mut findings: Vec<Finding> =
+        drm::list().iter().map(|(path, found)| card(path, found)).collect();
     findings.extend(fbdev::list().iter().map(|(path, found)| match found {
         Ok(found) => {
             let (width, height) = (found.size.width, found.size.height);
@@ -28,7 +29,9 @@ pub fn examine() -> Vec<Finding> {
 fn card(path: &str, found: &Result<drm::Found, drm::Refusal>) -> Finding {
     let drm::Found { driver, connectors } = match found {
         Ok(found) => found,
-        Err(refusal) => return Finding::of_trouble("display", Path::new(path), &refusal.to_string()),
+        Err(refusal) => {
+            return Finding::of_trouble("display", Path::new(path), &refusal.to_string());
+        }
     };
     let found = format!("{path} {driver}");
     if connectors.is_empty() {
