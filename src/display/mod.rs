@@ -184,6 +184,30 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_screen_is_not_even_opened() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let file = file.path().to_str().unwrap();
+        for path in ["/dev/null", "/dev", file] {
+            let error = refused(&format!("drm:{path}"));
+            assert!(error.starts_with(&format!("{path}: is no graphics card; ")), "{error}");
+            let error = refused(&format!("fbdev:{path}"));
+            assert!(error.starts_with(&format!("{path}: is no framebuffer; take ")), "{error}");
+        }
+        for missing in ["drm:/dev/dri/card77", "fbdev:/dev/fb77", "drm:\u{0}"] {
+            let error = refused(missing);
+            assert!(error.contains("(os error ") && error.contains("; "), "{error}");
+        }
+    }
+
+    #[test]
+    fn parameters_of_screens_are_checked_first() {
+        assert!(refused("drm:?mode=800").contains("mode=800 is not a mode, such as 1280x720"));
+        assert!(refused("drm:?rotate=45").contains("rotate=45 is not one of 0 90 180 270"));
+        assert!(refused("fbdev:?rotat=90").contains("did you mean \"rotate\"?"));
+        assert!(refused("drm:?conector=x").contains("did you mean \"connector\"?"));
+    }
+
+    #[test]
     #[cfg(not(feature = "window"))]
     fn without_the_feature_a_window_says_how_to_get_one() {
         assert!(refused("window:").contains("cargo build --release --features window"));

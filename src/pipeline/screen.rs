@@ -39,6 +39,8 @@ pub struct Screen {
     snapshots: String,
     drawn: Drawn,
     drawn_at: Instant,
+    /// The screens' sizes then: another one may be plugged in.
+    sizes: Vec<Option<Size>>,
     /// Why there is no signal; empty when there is.
     cause: String,
 }
@@ -67,6 +69,7 @@ impl Screen {
             snapshots,
             drawn: Drawn::Nothing,
             drawn_at: Instant::now(),
+            sizes: Vec::new(),
             cause: String::new(),
         }
     }
@@ -100,6 +103,10 @@ impl Screen {
                 && let Some(old) = current.replace(shot)
             {
                 round.spend(old);
+            }
+            // A lost camera gets its buffer back: it could not be closed for good.
+            if no_signal && let Some(shot) = current.take_if(|_| !fresh) {
+                round.spend(shot);
             }
             match &current {
                 // What comes late from a lost camera does not hide that it is lost.
@@ -139,8 +146,11 @@ impl Screen {
         }
     }
 
-    /// Draws anew what changed without a new result: a mask gone stale, a camera gone, a key.
+    /// Draws anew what changed without a new result: a mask gone stale, a camera gone, another
+    /// screen.
     fn refresh(&mut self, current: Option<&Shot>, no_signal: bool) -> Result<(), DisplayError> {
+        let sizes = self.displays.iter().map(|display| display.size());
+        let exchanged = self.drawn != Drawn::Nothing && !sizes.eq(self.sizes.iter().copied());
         let due = match (no_signal, current) {
             (true, _) => self.drawn != Drawn::NoSignal,
             (false, None) => self.drawn == Drawn::Nothing && self.drawn_at.elapsed() >= STALE_AFTER,
@@ -150,7 +160,7 @@ impl Screen {
             // The age goes on counting.
             (false, Some(_)) => self.drawn != Drawn::Stale || self.drawn_at.elapsed() >= PATIENCE,
         };
-        if due { self.show(current, no_signal) } else { Ok(()) }
+        if due || exchanged { self.show(current, no_signal) } else { Ok(()) }
     }
 
     fn show(&mut self, current: Option<&Shot>, no_signal: bool) -> Result<(), DisplayError> {
@@ -169,6 +179,8 @@ impl Screen {
             status: &self.status,
             settings: &self.settings,
         };
+        self.sizes.clear();
+        self.sizes.extend(self.displays.iter().map(|display| display.size()));
         let sequence = current.map_or(0, |shot| shot.frame.sequence);
         let (composed, presented) =
             draw(&mut self.displays, &mut self.compositors, &scene, sequence)?;

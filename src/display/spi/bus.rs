@@ -8,8 +8,6 @@ use std::time::Duration;
 
 /// SLPOUT of the MIPI display command set.
 const SLEEP_OUT: u8 = 0x11;
-/// Bytes a command has at most, with its parameters, as 16-bit words.
-const LONGEST_COMMAND: usize = 64;
 
 /// What a byte is by the level of the D/C line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +20,7 @@ pub enum Kind {
 
 /// Bytes out, chip select active for the length of a message.
 pub trait Wire {
-    /// The largest message in bytes.
+    /// The largest message in bytes; at least 64, so that parameters of a command are one.
     fn limit(&self) -> usize;
 
     /// Sends a message of at most [`Wire::limit`] bytes.
@@ -39,7 +37,7 @@ pub struct Bus<W, const WIDE: bool> {
 
 impl<W: Wire, const WIDE: bool> Bus<W, WIDE> {
     pub fn new(wire: W) -> Bus<W, WIDE> {
-        let buffer = vec![0; wire.limit().max(LONGEST_COMMAND)].into();
+        let buffer = vec![0; wire.limit()].into();
         Bus { wire, buffer }
     }
 

@@ -32,6 +32,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
+use super::rotate::Turn;
 use super::{Display, DisplayError};
 use crate::config::uri::{Uri, UriError};
 use bus::Wire;
@@ -157,13 +158,12 @@ fn read(mut uri: Uri) -> Result<Wanted, UriError> {
         }
     }
     let wiring = Wiring { bus, speed, chip, dc, reset, backlight };
-    let turns = [
-        ("0", Rotation::Deg0),
-        ("90", Rotation::Deg90),
-        ("180", Rotation::Deg180),
-        ("270", Rotation::Deg270),
-    ];
-    let rotation = uri.take_one_of("rotate", &turns)?.unwrap_or(Rotation::Deg0);
+    let rotation = match Turn::take(&mut uri)? {
+        Turn::None => Rotation::Deg0,
+        Turn::Quarter => Rotation::Deg90,
+        Turn::Half => Rotation::Deg180,
+        Turn::ThreeQuarters => Rotation::Deg270,
+    };
     let memory = controller.memory();
     let [usual, usual_offset] = controller.usual();
     let size = match uri.take("size") {
