@@ -119,7 +119,7 @@ stick_came() {
     for stick in $sticks; do
         case $known in *" $stick "*) continue ;; esac
         # Whole sticks may have no partitions, and those that have them no file system.
-        mount -t vfat -o ro "$stick" /stick || mount -t exfat -o ro "$stick" /stick || continue
+        mount -t vfat -o ro,$harmless "$stick" /stick || mount -t exfat -o ro,$harmless "$stick" /stick || continue
         mark=$(cd /stick/segcam && find . -type f | sort | xargs -r -d '\n' sha256sum | sha256sum)
         # It may stay where it is, also over a restart.
         [ ! -d /stick/segcam ] || [ "$mark" = "$(cat $stick_mark)" ] || return 0
@@ -129,14 +129,16 @@ stick_came() {
 }
 
 take_stick() {
-    if writing_boot copy_stick; then
+    writing_boot copy_stick
+    copied=$?
+    umount /stick
+    if [ $copied = 0 ]; then
         take_change "the USB stick"
     else
         say "The USB stick's folder segcam does not fit on the card, or cannot be read."
         sleep 5
     fi
     echo "$mark" >$stick_mark
-    umount /stick
     sync
 }
 

@@ -3,6 +3,8 @@
 # The card's number in its partition table (boards/build), as it lies there.
 card_number=d0a36c5e
 settings=/boot/segcam.toml
+# Nothing on a card or stick is a program.
+harmless=noatime,nosuid,nodev,noexec
 card=
 
 find_card() {
@@ -26,7 +28,7 @@ open_card() {
     done
     if [ -z "$card" ]; then
         say "The card cannot be read. Default settings are used; write the card anew."
-    elif ! mount -t vfat -o ro,noatime "${card}1" /boot; then
+    elif ! mount -t vfat -o ro,$harmless "${card}1" /boot; then
         say "The card's first partition cannot be read. Default settings are used; write the card anew."
     fi
     [ -z "$card" ] || open_data
@@ -50,7 +52,7 @@ open_data() {
 }
 
 mount_data() {
-    mount -t ext4 -o noatime,errors=continue "${card}2" /data && touch /data/writable
+    mount -t ext4 -o errors=continue,$harmless "${card}2" /data && touch /data/writable
 }
 
 # Does something with /boot open for writing.

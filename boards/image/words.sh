@@ -13,7 +13,7 @@ log() {
 say() {
     log "$*"
     # The text under the pictures: seen when segcam is not there.
-    echo "$*" >/dev/tty1
+    (echo "$*" >/dev/tty1) 2>/dev/null
 }
 
 trim_log() {
