@@ -5,7 +5,7 @@ use crate::board::{Board, Machine};
 use crate::raspi3::{add_framebuffer, call};
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
@@ -82,24 +82,28 @@ impl Card {
     /// A Raspberry Pi 3 with this card. QEMU has no firmware: kernel, file system, device tree and
     /// command line are taken out of the card as the firmware would.
     pub fn boot(&self, name: &str) -> Board {
-        let file = |name: &str| -> PathBuf {
+        let files = self.get("initramfs8").expect("initramfs8");
+        self.boot_with(name, &files)
+    }
+
+    /// The same with another file system.
+    pub fn boot_with(&self, name: &str, files: &[u8]) -> Board {
+        let file = |name: &str, bytes: &[u8]| -> PathBuf {
             let path = self.folder.path().join(name);
-            fs::write(&path, self.get(name).expect(name)).unwrap();
+            fs::write(&path, bytes).unwrap();
             path
         };
-        let tree = file("bcm2837-rpi-3-b.dtb");
+        let of_card = |name: &str| file(name, &self.get(name).expect(name));
+        let tree = of_card("bcm2837-rpi-3-b.dtb");
         add_framebuffer(&tree);
         // QEMU has nothing of the board's graphics but that.
-        without_graphics(&tree);
+        call(Command::new("fdtput").arg("-ts").arg(&tree).args(["/soc/gpu", "status", "disabled"]));
         let mut command = Machine::Raspi3 { device_tree: &tree, card: &self.path() }.qemu();
-        command.arg("-kernel").arg(file("kernel8.img")).arg("-initrd").arg(file("initramfs8"));
+        command.arg("-kernel").arg(of_card("kernel8.img"));
+        command.arg("-initrd").arg(file("initramfs", files));
         // QEMU's watchdog bites when it is switched on.
         let arguments = format!("{} module_blacklist=bcm2835_wdt", self.text("cmdline.txt").trim());
         command.args(["-append", &arguments]);
         Board::switch_on(name, command)
     }
-}
-
-fn without_graphics(tree: &Path) {
-    call(Command::new("fdtput").arg("-ts").arg(tree).args(["/soc/gpu", "status", "disabled"]));
 }
