@@ -114,7 +114,7 @@ impl Board {
         }
         // No cursor that blinks in the picture, no pause after a panic.
         let arguments =
-            format!("console={tty} tty={tty} quiet panic=-1 vt.global_cursor_default=0");
+            format!("console={tty} tty={tty} quiet loglevel=1 panic=-1 vt.global_cursor_default=0");
         command.arg("-kernel").arg(kernel()).arg("-initrd").arg(&initramfs);
         command.args(["-append", &arguments, "-serial", "stdio", "-display", "none"]);
         command.arg("-qmp").arg(format!("unix:{},server=on,wait=off", socket.display()));
@@ -181,13 +181,14 @@ impl Board {
         text.split(' ').next().and_then(|seconds| seconds.parse().ok()).expect("an uptime")
     }
 
-    /// Waits for a line that begins with `mark`; the rest of that line.
+    /// Waits for a line with `mark`; the rest of that line.
     fn listen(&mut self, mark: &str) -> String {
         let until = Instant::now() + PATIENCE;
         loop {
             match self.console.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
-                    let rest = line.strip_prefix(mark).map(str::to_owned);
+                    // A serial port may begin with a stray character.
+                    let rest = line.split_once(mark).map(|(_, rest)| rest.to_owned());
                     self.seen.push(line);
                     if let Some(rest) = rest {
                         return rest;

@@ -81,6 +81,7 @@ fn stream(output: &File, frames: &[u8], size: usize) -> Outcome {
         mappings.push(mapping);
     }
     call(output, VIDIOC_STREAMON, VIDEO_OUTPUT)?;
+    println!("streaming");
     loop {
         let buffer = call(output, VIDIOC_DQBUF, any(0))?;
         let mapping = &mut mappings[buffer.index as usize];
