@@ -61,7 +61,7 @@ fn virtio_gpu_as_framebuffer() {
 #[ignore = "boots a board: tests/qemu/run"]
 fn bochs_display() {
     let feeds = [Feed::new(FORMATS[0], VGA, 50), Feed::new(FORMATS[1], HD, 60)];
-    let card = "bochs-display,edid=on,xres=800,yres=480";
+    let card = "bochs-display,edid=on,xres=800,yres=480,romfile=";
     let mut board = boot("bochs", card, "bochs", &feeds);
     board.show(&feeds[0], "drm:", SIZE, Alike::Exactly);
     board.show(&feeds[1], "fbdev:", SIZE, Alike::Exactly);
@@ -72,7 +72,7 @@ fn bochs_display() {
 #[ignore = "boots a board: tests/qemu/run"]
 fn cirrus_in_16_bits() {
     let feed = Feed::new(FORMATS[0], VGA, 70);
-    let mut board = boot("cirrus", "cirrus-vga", "cirrus", std::slice::from_ref(&feed));
+    let mut board = boot("cirrus", "cirrus-vga,romfile=", "cirrus", std::slice::from_ref(&feed));
     println!("{}", board.run("cat /sys/class/graphics/fb0/bits_per_pixel /sys/class/graphics/fb0/virtual_size /sys/class/graphics/fb0/stride"));
     let (width, height) = board.screen().dimensions();
     board.show(&feed, "fbdev:", Size { width, height }, Alike::In16Bits);
