@@ -1,9 +1,10 @@
 //! The pictures of MJPEG cameras: JPEG as cameras write it, decoded to RGB.
 //!
 //! Cameras leave out the Huffman tables (they are always the same), pad the end, and cut
-//! pictures short when the bus is busy. What is cut short or not of the size agreed on is an
-//! error: such a picture is not shown. Decoding is in full size: the decoder knows no other, so
-//! a smaller mode of the camera is the way to a smaller picture.
+//! pictures short when the bus is busy. What has no end or not the size agreed on is an error:
+//! such a picture is not shown. Decoding is in full size: the decoder knows no other, so a
+//! smaller mode of the camera is the way to a smaller picture. The decoder allocates its working
+//! memory anew for each picture.
 
 use crate::frame::Layout;
 use thiserror::Error;
@@ -191,7 +192,7 @@ mod tests {
         Decoder::default().decode(picture, layout(), &mut out).map(|()| out)
     }
 
-    /// The segments of a header, without the marker that begins the picture.
+    /// The picture as a camera writes it that leaves its Huffman tables out.
     fn without_tables(picture: &[u8]) -> Vec<u8> {
         let mut kept = picture[..2].to_vec();
         let mut at = 2;

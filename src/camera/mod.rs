@@ -118,7 +118,8 @@ pub struct Wanted {
 }
 
 /// Opens the camera that a URI names. A URI that is wrong is [`CameraError::Uri`], a source
-/// that cannot be read [`CameraError::Failed`].
+/// that cannot be read [`CameraError::Failed`]. A device that is not there is waited for: it
+/// begins as a lost one.
 pub fn open(uri: &str, wanted: Wanted) -> Result<Box<dyn Camera>, CameraError> {
     let mut uri = Uri::parse(uri, "camera", &KINDS, "synthetic:portrait")?;
     let faults = fault::Faults::take(&mut uri)?;

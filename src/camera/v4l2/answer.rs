@@ -1,6 +1,6 @@
 //! What a driver made of the format it was asked for, checked: drivers round, and some lie.
 
-use super::kernel::Format;
+use super::facts::Format;
 use super::negotiate::{Choice, Coding, Stated, letters};
 use crate::frame::{Encoding, Layout, Matrix, PixelFormat, Range};
 use v4l::sys::{
@@ -175,6 +175,35 @@ mod tests {
         assert!(checked(&Format { planes: 2, ..good }).unwrap_err().contains("2 separate"));
         assert!(checked(&Format { planes: 0, ..good }).is_err());
         assert!(checked(&Format { field: 7, ..good }).unwrap_err().contains("progressive"));
+    }
+
+    #[test]
+    fn whatever_is_answered_a_layout_stays_within_its_bytes() {
+        let mut random = fastrand::Rng::with_seed(2);
+        let mut number = || match random.u8(..4) {
+            0 => random.u32(..),
+            1 => 1 << random.u32(..32),
+            2 => random.u32(..9),
+            _ => [320, 480, 640, 1280, 614_400][random.usize(..5)],
+        };
+        let mut taken = 0;
+        for at in 0..200_000 {
+            let fourcc = [b"YUYV", b"NV12", b"YU12", b"RGB3", b"GREY"][at % 5];
+            let answer = Format {
+                fourcc: u32::from_le_bytes(*fourcc),
+                width: number(),
+                height: number(),
+                stride: number(),
+                bytes: number(),
+                planes: 1,
+                ..Default::default()
+            };
+            if let Ok((_, layout)) = checked(&answer) {
+                assert!(layout.bytes() <= answer.bytes as usize, "{answer:?}");
+                taken += 1;
+            }
+        }
+        assert!(taken > 100, "{taken}");
     }
 
     #[test]

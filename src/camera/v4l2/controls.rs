@@ -1,6 +1,7 @@
 //! A device's controls by name, and values for them checked before they are set.
 
-use super::kernel::{ControlFacts, ControlKind, Handle};
+use super::facts::{ControlFacts, ControlKind};
+use super::kernel::Handle;
 use crate::config::nearest;
 use rustix::io::Errno;
 use v4l::sys::{

@@ -2,7 +2,8 @@
 
 use super::super::Wanted;
 use super::controls;
-use super::kernel::{Handle, Identity, Queue};
+use super::facts::{Identity, Queue};
+use super::kernel::Handle;
 use super::negotiate::{self, Coding, Interval, Mode, Sizes, Stated, letters};
 use super::trouble::Trouble;
 use rustix::fs::{FileType, major, stat};
@@ -42,6 +43,16 @@ impl Device {
             ))
         })?;
         Ok(Device { path: path.to_owned(), handle, identity, queue })
+    }
+
+    /// The error for a call that failed: `what` the device did.
+    pub fn trouble(&self, what: &str, error: Errno) -> Trouble {
+        Trouble::of(&self.path, what, error)
+    }
+
+    /// The error for a device that will not do.
+    pub fn refuse(&self, why: String) -> Trouble {
+        Trouble::Refused(format!("{} {why}", self.path.display()))
     }
 
     /// The formats, in the driver's order.
@@ -187,7 +198,7 @@ fn first() -> Result<Device, Trouble> {
     for path in paths {
         match usable(&path) {
             Ok(device) => return Ok(device),
-            Err(Trouble::Forbidden(why)) => forbidden = Some(why),
+            Err(Trouble::Forbidden(why)) => forbidden = forbidden.or(Some(why)),
             Err(trouble) => passed.push(trouble.to_string()),
         }
     }

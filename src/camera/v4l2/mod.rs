@@ -1,15 +1,17 @@
 //! `v4l2:`: cameras of the kernel's Video4Linux 2.
 //!
-//! A [`device`] is found and its offers are listed; [`negotiate`] chooses a mode by what it
-//! costs, [`answer`] checks what the driver made of it, [`controls`] sets what the URI states.
-//! The [`stream`] goes round with the driver's [`buffers`], and [`clock`] makes sense of its
-//! counters. [`kernel`] holds the calls.
+//! A [`device`] is found; [`agreement`] sets its [`controls`] and a mode, which [`negotiate`]
+//! chooses by what it costs and [`answer`] checks when the driver has spoken. The [`stream`] goes
+//! round with the driver's [`buffers`], and [`clock`] makes sense of its counters. [`kernel`]
+//! holds the calls, [`facts`] what they return, [`trouble`] what is wrong, in words.
 
+mod agreement;
 mod answer;
 mod buffers;
 mod clock;
 mod controls;
 mod device;
+mod facts;
 mod kernel;
 mod negotiate;
 mod stream;
@@ -21,12 +23,13 @@ use super::pace::{Pace, later};
 use super::{Arrival, Camera, CameraError, Wanted};
 use crate::config::uri::Uri;
 use crate::frame::{Frame, MAX_SIDE};
+use agreement::Request;
 use clock::Numbering;
 use device::Known;
 use negotiate::{Coding, Stated};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use stream::{Delivered, Request, Stream};
+use stream::{Delivered, Stream};
 use trouble::Trouble;
 
 /// How long a camera may give no whole frame, and how long at first: many need to warm up.
@@ -186,5 +189,40 @@ impl Camera for V4l2Camera {
             }
             self.lost()
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{CameraError, Wanted, open};
+    use super::*;
+
+    fn refused(uri: &str) -> String {
+        open(uri, Wanted::default()).err().expect(uri).to_string()
+    }
+
+    #[test]
+    fn wrong_parameters_say_what_would_be_right() {
+        assert!(refused("v4l2:/dev/none?format=h264").contains("yuv420 rgb24 bgr24 grey mjpeg"));
+        assert!(refused("v4l2:/dev/none?width=0").contains("1 to 16384"));
+        assert!(refused("v4l2:/dev/none?fps=-1").contains("fps=-1 is not"));
+        assert!(refused("v4l2:/dev/none?timeout=5").contains("100 to 3600000"));
+        assert!(refused("v4l2:/dev/none?widht=5").contains("did you mean \"width\"?"));
+        assert!(refused("v4l2:/dev/none?matrix=2020").contains("one of 601 709"));
+        assert!(refused("v4l2:/dev/null").contains("not a video device"));
+    }
+
+    #[test]
+    fn a_device_that_is_not_there_is_a_lost_one() {
+        let mut camera = open("v4l2:/dev/video-none?control.gain=1", Wanted::default()).unwrap();
+        let is_lost = |result: Result<(), CameraError>| match result {
+            Err(CameraError::Lost { cause, .. }) => cause.contains("/dev/video-none is not there"),
+            _ => false,
+        };
+        let mut frame = Frame::empty();
+        assert!(is_lost(camera.read(&mut frame, Duration::ZERO).map(drop)));
+        assert!(is_lost(camera.reopen()));
+        assert!(is_lost(camera.read(&mut frame, Duration::ZERO).map(drop)));
+        assert!(camera.is_live() && camera.name().starts_with("v4l2:/dev/video-none"));
     }
 }

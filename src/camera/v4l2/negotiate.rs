@@ -184,17 +184,21 @@ impl Interval {
 impl Display for Interval {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let (slowest, fastest) = self.rates();
-        let short = |rate: f64| (rate * 100.0).round() / 100.0;
         if slowest == fastest {
-            write!(f, "{}", short(fastest))
+            write!(f, "{}", shown(fastest))
         } else {
-            write!(f, "{} to {}", short(slowest), short(fastest))
+            write!(f, "{} to {}", shown(slowest), shown(fastest))
         }
     }
 }
 
 pub fn rate((numerator, denominator): (u32, u32)) -> f64 {
     f64::from(denominator) / f64::from(numerator)
+}
+
+/// A rate with no more digits than it needs: 30, 12.5, 29.97.
+pub fn shown(rate: f64) -> f64 {
+    (rate * 100.0).round() / 100.0
 }
 
 pub fn is_same(rate: f64, stated: f64) -> bool {

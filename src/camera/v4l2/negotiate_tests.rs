@@ -5,7 +5,7 @@ const WANTED: Wanted = Wanted { width: 256, height: 256 };
 
 fn mode(coding: Coding, width: u32, height: u32, rates: &[u32]) -> Mode {
     let interval = |fps: &u32| Interval::new((1, *fps), (1, *fps)).unwrap();
-    let fourcc = u32::from(width * 100);
+    let fourcc = width * 100;
     Mode { coding, fourcc, width, height, intervals: rates.iter().map(interval).collect() }
 }
 
@@ -162,6 +162,34 @@ fn sizes_that_cannot_be_are_passed_over() {
     for (width, height) in [(0, 480), (max, max), (16_384, 16_384), (20_000, 4)] {
         let one = Sizes::One(width, height);
         assert_eq!(candidate(one, WANTED, &Stated::default(), (640, 480)), None);
+    }
+}
+
+#[test]
+fn whatever_is_offered_a_choice_is_one_of_it() {
+    let mut random = fastrand::Rng::with_seed(3);
+    for _ in 0..20_000 {
+        let mut number = || match random.u8(..4) {
+            0 => random.u32(..),
+            1 => random.u32(..4),
+            _ => random.u32(..2000),
+        };
+        let sizes = Sizes::Steps {
+            least: (number(), number()),
+            most: (number(), number()),
+            step: (number(), number()),
+        };
+        let wanted = Wanted { width: number(), height: number() };
+        let intervals =
+            (0..3).filter_map(|_| Interval::new((number(), number()), (number(), number())));
+        let intervals: Vec<Interval> = intervals.collect();
+        let usual = (number(), number());
+        let none = Stated::default();
+        let Some((width, height)) = candidate(sizes, wanted, &none, usual) else { continue };
+        let modes = [Mode { coding: Coding::Jpeg, fourcc: 0, width, height, intervals }];
+        let choice = choose(&modes, wanted, &none).unwrap();
+        assert_eq!((choice.width, choice.height), (width, height));
+        assert!(choice.interval.is_none_or(|(a, b)| a > 0 && b > 0));
     }
 }
 

@@ -1,24 +1,23 @@
 //! A device that streams: its buffers go round between the driver, this loop, and those who
 //! were lent one.
 
-use super::super::Wanted;
 use super::super::mjpeg::Decoder;
-use super::answer;
+use super::agreement::{Agreement, Request, agree};
 use super::buffers::Mapping;
 use super::clock::{Numbering, captured};
-use super::controls;
 use super::device::Device;
-use super::kernel::{Dequeued, Format, monotonic_now};
-use super::negotiate::{Choice, Coding, Interval, Sizes, Stated, choose, is_same, letters, rate};
+use super::facts::Dequeued;
+use super::kernel::monotonic_now;
+use super::negotiate::{Coding, shown};
 use super::trouble::Trouble;
-use crate::frame::{Frame, Layout, Matrix, Range};
+use crate::frame::{Frame, Layout};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use v4l::sys::{V4L2_BUF_FLAG_ERROR, v4l2_field_V4L2_FIELD_NONE};
+use v4l::sys::V4L2_BUF_FLAG_ERROR;
 
-/// Buffers that are asked for: as many as the pipeline may hold, and those that stay queued.
+/// Buffers that are asked for: as many as are in use at once in a busy pipeline.
 const BUFFERS: u32 = 6;
 /// Fewer cannot stream.
 const FEWEST: usize = 2;
@@ -31,16 +30,6 @@ const MOST: u32 = 32;
 const MOST_EVENTS: u32 = 64;
 /// The longest wait that is asked of the kernel at once.
 const MAX_WAIT: Duration = Duration::from_secs(3600);
-
-/// What the URI asks of a device.
-#[derive(Clone, Debug)]
-pub struct Request {
-    pub wanted: Wanted,
-    pub stated: Stated,
-    pub encoding: (Option<Matrix>, Option<Range>),
-    /// Names and values, in the order they are to be set.
-    pub controls: Vec<(String, String)>,
-}
 
 /// What became of a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +48,8 @@ pub struct Stream {
     coding: Coding,
     layout: Layout,
     decoder: Decoder,
+    /// Filled buffers, and events where the device has some.
+    awaited: PollFlags,
     /// Whether damage was logged.
     told: bool,
     /// When the driver was told to begin.
@@ -72,65 +63,47 @@ struct Slot {
 }
 
 impl Stream {
-    /// Sets controls, format and rate, maps the buffers and starts.
+    /// Agrees with the device on a mode, maps the buffers and starts.
     pub fn start(device: Device, request: &Request) -> Result<Stream, Trouble> {
-        let refuse = |why: String| Trouble::Refused(format!("{} {why}", device.path.display()));
-        let failed = |what: &'static str| {
-            let path = &device.path;
-            move |error| Trouble::of(path, what, error)
-        };
-        controls::set(&device.handle, &request.controls).map_err(refuse)?;
-        match device.handle.adopt_timings() {
-            Err(error @ (Errno::NOLINK | Errno::NOLCK | Errno::RANGE | Errno::BUSY)) => {
-                return Err(failed("cannot follow its input")(error));
-            }
-            // Most cameras have no cable to listen to.
-            _ => {}
-        }
-        let modes = device.modes(request.wanted, &request.stated);
-        let choice = choose(&modes, request.wanted, &request.stated)
-            .ok_or_else(|| refuse(no_such_mode(&device, &request.stated)))?;
-        let asked = Format {
-            fourcc: choice.fourcc,
-            width: choice.width,
-            height: choice.height,
-            field: v4l2_field_V4L2_FIELD_NONE,
-            ..Format::default()
-        };
-        let answer = device
-            .handle
-            .set_format(device.queue, asked)
-            .map_err(failed("does not take a format"))?;
-        let (coding, layout) =
-            answer::layout(&answer, &choice, &request.stated, request.encoding).map_err(refuse)?;
-        let fps = set_rate(&device, &choice, &request.stated).map_err(refuse)?;
-
-        let slots = map(&device).map_err(failed("gives no buffers"))?;
+        let Agreement { coding, layout, fps } = agree(&device, request)?;
+        let slots = map(&device).map_err(|error| device.trouble("gives no buffers", error))?;
+        let refuse = |why| Err(device.refuse(why));
         if slots.len() < FEWEST {
-            return Err(refuse(format!(
-                "has {} buffers; at least {FEWEST} are needed",
-                slots.len()
-            )));
+            return refuse(format!("has {} buffers; at least {FEWEST} are needed", slots.len()));
         }
-        let (card, bus) = (&device.identity.card, &device.identity.bus);
+        let smallest = slots.iter().map(|slot| (*slot.memory).as_ref().len()).min().unwrap_or(0);
+        if coding != Coding::Jpeg && smallest < layout.bytes() {
+            let whole = layout.bytes();
+            return refuse(format!("has buffers of {smallest} bytes for frames of {whole}"));
+        }
         log::info!(
-            "{}: {card} ({bus}): {} {}x{}{}, {} buffers",
+            "{}: {} ({}): {} {}x{}{}, {} buffers",
             device.path.display(),
+            device.identity.card,
+            device.identity.bus,
             coding.name(),
             layout.width,
             layout.height,
-            fps.map(|fps| format!(" at {fps:.4} frames a second")).unwrap_or_default(),
+            fps.map(|fps| format!(" at {} frames a second", shown(fps))).unwrap_or_default(),
             slots.len()
         );
-        let decoder = Decoder::default();
-        let started = Instant::now();
-        let mut stream = Stream { device, slots, coding, layout, decoder, told: false, started };
+        let mut stream = Stream {
+            device,
+            slots,
+            coding,
+            layout,
+            decoder: Decoder::default(),
+            awaited: PollFlags::IN,
+            told: false,
+            started: Instant::now(),
+        };
         stream.requeue()?;
-        if let Err(error) = stream.device.handle.subscribe_source_change() {
-            log::debug!("{}: tells no changes of its source: {error}", stream.name());
+        match stream.device.handle.subscribe_source_change() {
+            Ok(()) => stream.awaited |= PollFlags::PRI,
+            Err(error) => log::debug!("{}: tells no source changes: {error}", stream.name()),
         }
         let start = stream.device.handle.start(stream.device.queue);
-        start.map_err(|error| stream.trouble("does not start streaming", error))?;
+        start.map_err(|error| stream.device.trouble("does not start streaming", error))?;
         stream.started = Instant::now();
         Ok(stream)
     }
@@ -141,10 +114,6 @@ impl Stream {
 
     fn name(&self) -> std::path::Display<'_> {
         self.device.path.display()
-    }
-
-    fn trouble(&self, what: &str, error: Errno) -> Trouble {
-        Trouble::of(&self.device.path, what, error)
     }
 
     fn gone(&self, what: &str) -> Trouble {
@@ -167,10 +136,10 @@ impl Stream {
                 tv_sec: left.min(MAX_WAIT).as_secs() as _,
                 tv_nsec: left.min(MAX_WAIT).subsec_nanos().into(),
             };
-            let mut polled = [PollFd::new(&self.device.handle, PollFlags::IN | PollFlags::PRI)];
+            let mut polled = [PollFd::new(&self.device.handle, self.awaited)];
             match poll(&mut polled, Some(&wait)) {
                 Ok(_) | Err(Errno::INTR) => {}
-                Err(error) => return Err(self.trouble("cannot be waited for", error)),
+                Err(error) => return Err(self.device.trouble("cannot be waited for", error)),
             }
             let events = polled[0].revents();
             if events.contains(PollFlags::PRI) {
@@ -192,7 +161,7 @@ impl Stream {
             let filled = match self.device.handle.dequeue(self.device.queue) {
                 Ok(filled) => filled,
                 Err(Errno::AGAIN) => break,
-                Err(error) => return Err(self.trouble("gives no frame", error)),
+                Err(error) => return Err(self.device.trouble("gives no frame", error)),
             };
             match self.slots.get_mut(filled.index as usize) {
                 Some(slot) if slot.queued => slot.queued = false,
@@ -269,7 +238,7 @@ impl Stream {
 
     fn enqueue(&mut self, index: u32) -> Result<(), Trouble> {
         let done = self.device.handle.enqueue(self.device.queue, index);
-        done.map_err(|error| self.trouble("does not take a buffer back", error))?;
+        done.map_err(|error| self.device.trouble("does not take a buffer back", error))?;
         self.slots[index as usize].queued = true;
         Ok(())
     }
@@ -308,25 +277,6 @@ impl Drop for Stream {
     }
 }
 
-/// Asks for the rate and returns what it is, where the device tells.
-fn set_rate(device: &Device, choice: &Choice, stated: &Stated) -> Result<Option<f64>, String> {
-    if let Some(interval) = choice.interval
-        && let Err(error) = device.handle.set_frame_interval(device.queue, interval)
-    {
-        log::debug!("{}: takes no rate: {error}", device.path.display());
-    }
-    let interval = device.handle.frame_interval(device.queue).ok().flatten();
-    let found = interval.filter(|(a, b)| *a > 0 && *b > 0).map(rate);
-    match (stated.fps, found) {
-        (Some(fps), Some(found)) if !is_same(found, fps) => Err(format!(
-            "answers with {found:.4} frames a second when asked for {fps} in {}x{}",
-            choice.width, choice.height
-        )),
-        (Some(fps), None) => Err(format!("has no say in its rate; take fps={fps} out of the URI")),
-        _ => Ok(found),
-    }
-}
-
 /// Maps the driver's buffers.
 fn map(device: &Device) -> Result<Vec<Slot>, Errno> {
     let Device { handle, queue, .. } = device;
@@ -337,37 +287,4 @@ fn map(device: &Device) -> Result<Vec<Slot>, Errno> {
         Ok(Slot { memory, queued: false })
     };
     (0..count.min(MOST)).map(map_one).collect()
-}
-
-/// Says what the device offers instead.
-fn no_such_mode(device: &Device, stated: &Stated) -> String {
-    let mut formats = Vec::new();
-    let mut others = Vec::new();
-    for offer in device.offers() {
-        let Some(coding) = Coding::from_fourcc(offer.fourcc) else {
-            others.push(letters(offer.fourcc));
-            continue;
-        };
-        let sizes: Vec<String> = offer
-            .sizes
-            .iter()
-            .map(|sizes| {
-                let (Sizes::One(width, height) | Sizes::Steps { most: (width, height), .. }) =
-                    *sizes;
-                let intervals = device.intervals(offer.fourcc, (width, height));
-                let rates: Vec<String> = intervals.iter().map(Interval::to_string).collect();
-                let at = if rates.is_empty() { "" } else { " at " };
-                format!("{sizes}{at}{}", rates.join("|"))
-            })
-            .collect();
-        formats.push(format!("{}: {}", coding.name(), sizes.join(", ")));
-    }
-    let card = &device.identity.card;
-    if formats.is_empty() {
-        return format!(
-            "({card}) has no format that can be read, only {}; for raw sensors pipe frames in from a program that develops them (pipe:-)",
-            others.join(" ")
-        );
-    }
-    format!("({card}) does not offer {stated}; it offers {}", formats.join("; "))
 }
