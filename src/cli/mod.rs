@@ -11,7 +11,7 @@ use crate::bench::{self, BenchError};
 use crate::camera::CameraError;
 use crate::display::DisplayError;
 use crate::infer::{self, InferError};
-use crate::network::{NetworkError, inspect, load, model};
+use crate::network::{NetworkError, inspect, load, model, specs};
 use crate::pipeline::RunError;
 use crate::{doctor, evaluate};
 use arguments::{Arguments, Command, InferArguments, InspectArguments, RunArguments};
@@ -192,7 +192,7 @@ fn infer(arguments: InferArguments) -> Result<(), Failure> {
 
 fn inspect(arguments: InspectArguments) -> Result<(), Failure> {
     let files = model::read(&arguments.card.of(&arguments.model))?;
-    let resolve = |input: &load::OpenInput| model::open_shape(&files.path, input, &files.card);
+    let resolve = |input: &load::OpenInput| specs::open_shape(&files.path, input, &files.card);
     let report = inspect::inspect(&files.path, &files.proto, &resolve);
     print(&report, arguments.json)?;
     match report.error {

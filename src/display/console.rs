@@ -1,6 +1,7 @@
-//! The text console under a picture: its cursor and keys' echo are kept away while we draw.
+//! The text console under a picture: its cursor and what is typed are kept away while we draw.
 
-use super::fbdev::kernel::{ConsoleMode, console_mode, set_console_mode};
+use super::fbdev::kernel::{ConsoleMode, set_console_mode};
+use rustix::fs::OFlags;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 
@@ -8,36 +9,29 @@ use std::os::unix::fs::OpenOptionsExt;
 const ACTIVE: &str = "/dev/tty0";
 
 /// Holds the shown virtual terminal in graphics mode; dropping it brings the text back, after
-/// a panic too.
-pub struct Console {
-    terminal: Option<File>,
-}
+/// a panic too. Whoever has the screen has its terminal: graphics that were there already are
+/// what a killed program left behind.
+pub struct Console(Option<File>);
 
 impl Console {
     /// Boards without virtual terminals, and users who may not open them, go without.
     pub fn hide() -> Console {
-        let terminal = hide().inspect_err(|error| log::debug!("{ACTIVE}: {error}")).ok();
-        Console { terminal: terminal.flatten() }
+        let flags = OFlags::NOCTTY.bits() as i32;
+        let terminal = OpenOptions::new().read(true).write(true).custom_flags(flags).open(ACTIVE);
+        let terminal = terminal.and_then(|terminal| {
+            set_console_mode(&terminal, ConsoleMode::Graphics)?;
+            Ok(terminal)
+        });
+        Console(terminal.inspect_err(|error| log::debug!("{ACTIVE}: {error}")).ok())
     }
-}
-
-/// None when it has graphics already: then it is not ours to bring back.
-fn hide() -> std::io::Result<Option<File>> {
-    let flags = rustix::fs::OFlags::NOCTTY.bits() as i32;
-    let terminal = OpenOptions::new().read(true).write(true).custom_flags(flags).open(ACTIVE)?;
-    if console_mode(&terminal)? == ConsoleMode::Graphics {
-        return Ok(None);
-    }
-    set_console_mode(&terminal, ConsoleMode::Graphics)?;
-    Ok(Some(terminal))
 }
 
 impl Drop for Console {
     fn drop(&mut self) {
-        if let Some(terminal) = &self.terminal
+        if let Some(terminal) = &self.0
             && let Err(error) = set_console_mode(terminal, ConsoleMode::Text)
         {
-            log::warn!("{ACTIVE}: the text does not come back: {error}; run `chvt 2; chvt 1`");
+            log::warn!("{ACTIVE}: its text does not come back: {error}; press Ctrl-Alt-F2");
         }
     }
 }

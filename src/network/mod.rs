@@ -15,6 +15,7 @@ pub mod plan;
 pub mod proto;
 mod qdq;
 pub mod receptive;
+pub mod specs;
 
 use thiserror::Error;
 

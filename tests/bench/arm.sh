@@ -12,7 +12,6 @@ set -eu
 cd "$(dirname "$0")/../.."
 [ $# -gt 0 ] || { sed -n '2,/^set/{/^#/p}' "$0" | cut -c 3-; exit 2; }
 
-target=aarch64-unknown-linux-gnu
 armcount=${ARMCOUNT:-../shared/tools/armcount}
 cpus=${CPUS:-cortex-a53 cortex-a76}
 built=${CARGO_TARGET_DIR:-target}
@@ -21,17 +20,8 @@ built=${CARGO_TARGET_DIR:-target}
     exit 2
 }
 
-# The standard library for the target: rustup's, or built from Debian's sources.
-packages="gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"
-if rustup target list --installed 2>/dev/null | grep -qx "$target"; then
-    std=
-else
-    packages="$packages rustc-web rust-web-src"
-    std=-Zbuild-std=std,panic_abort
-    export RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1
-fi
 missing=
-for package in $packages; do
+for package in gcc qemu-user; do
     dpkg -s "$package" >/dev/null 2>&1 || missing="$missing $package"
 done
 if [ -n "$missing" ]; then
@@ -41,11 +31,8 @@ if [ -n "$missing" ]; then
     DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $missing >&2
 fi
 
-export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
-RUSTFLAGS="-C target-feature=+crt-static" \
-    cargo build --quiet --release --example inferences $std --target "$target"
-unset RUSTC RUSTC_BOOTSTRAP
-program=$built/$target/release/examples/inferences
+boards/cross aarch64 build --quiet --release --example inferences
+program=$built/aarch64-unknown-linux-gnu/release/examples/inferences
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -188,21 +188,21 @@ pub fn describe_mode(mode: &control::Mode) -> Mode {
 }
 
 /// A card as it is listed.
-pub struct Listed {
-    /// `/dev/dri/card0`.
-    pub path: String,
-    /// The kernel's driver, and the connectors (none: it only computes); or why they cannot be
-    /// told, with the remedy.
-    pub found: Result<(String, Vec<Connector>), Refusal>,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// What the kernel calls its driver.
+    pub driver: String,
+    /// None where the card only computes.
+    pub connectors: Vec<Connector>,
 }
 
-/// All cards in the order of their numbers. Screens are probed where no other program shows
-/// pictures.
-pub fn list() -> Vec<Listed> {
+/// All cards in the order of their numbers: path, and what it is or why that cannot be told.
+/// Screens are probed where no other program shows pictures.
+pub fn list() -> Vec<(String, Result<Found, Refusal>)> {
     let look = |path: &str| {
         let card = Card::open(path)?;
-        let connectors = card.connectors(true)?;
-        Ok((card.driver(), connectors.iter().map(describe).collect()))
+        let connectors = card.connectors(true)?.iter().map(describe).collect();
+        Ok(Found { driver: card.driver(), connectors })
     };
-    paths().into_iter().map(|path| Listed { found: look(&path), path }).collect()
+    paths().into_iter().map(|path| (path.clone(), look(&path))).collect()
 }

@@ -11,7 +11,7 @@ mod buffer;
 mod card;
 mod choice;
 
-pub use card::{Listed, list};
+pub use card::{Found, list};
 pub use choice::{Connector, Mode, Refusal, Status};
 
 use super::console::Console;
@@ -72,7 +72,7 @@ pub struct Drm {
     /// What the screen showed before.
     before: crtc::Info,
     // The last to go: the text comes back when the screen is free.
-    _console: Console,
+    console: Option<Console>,
 }
 
 impl Drm {
@@ -115,7 +115,7 @@ impl Drm {
             missed: false,
             dirty: true,
             before,
-            _console: Console::hide(),
+            console: None,
             path,
         };
         // Black at first, so that what is wrong is known at once.
@@ -126,6 +126,7 @@ impl Drm {
             };
             failed(&drm.path, refusal)
         })?;
+        drm.console = Some(Console::hide());
         let (name, mode) = (&drm.head.name, describe_mode(&drm.head.mode));
         log::info!("{}: {name} shows {mode}, {} buffers", drm.path, drm.buffers.len());
         Ok(drm)
@@ -201,7 +202,7 @@ impl Drm {
                     return;
                 }
             }
-            (self.front, self.begun, self.flipped) = (0, false, false);
+            (self.front, self.begun) = (0, false);
             self.rotator = Rotator::new(self.turn, screen(&head));
         }
         self.head = head;
@@ -271,10 +272,7 @@ impl Drm {
                 log::debug!("{}: page flip: {error}", self.path);
                 self.reset();
             }
-            FlipError::Away => {
-                log::warn!("{}: another program took the screen: {error}", self.path);
-                self.state = State::Away;
-            }
+            FlipError::Away => self.lose(&error),
         }
     }
 
@@ -286,11 +284,14 @@ impl Drm {
         match self.card.dirty_framebuffer(framebuffer, &whole) {
             Ok(()) => {}
             Err(error) if choice::is_unsupported(&error) => self.dirty = false,
-            Err(error) => {
-                log::warn!("{}: another program took the screen: {error}", self.path);
-                self.state = State::Away;
-            }
+            Err(error) if choice::is_not_master(&error) => self.lose(&error),
+            Err(error) => log::debug!("{}: a changed picture: {error}", self.path),
         }
+    }
+
+    fn lose(&mut self, error: &io::Error) {
+        log::warn!("{}: another program took the screen: {error}", self.path);
+        self.state = State::Away;
     }
 }
 

@@ -61,13 +61,15 @@ pub struct Fixed {
     pub reserved: [u16; 2],
 }
 
+/// For `activate`: values hold from now on.
+pub const FB_ACTIVATE_NOW: u32 = 0;
+
 const FBIOGET_VSCREENINFO: u32 = 0x4600;
 const FBIOPUT_VSCREENINFO: u32 = 0x4601;
 const FBIOGET_FSCREENINFO: u32 = 0x4602;
 const FBIOPAN_DISPLAY: u32 = 0x4606;
 const FBIOBLANK: u32 = 0x4611;
 const KDSETMODE: u32 = 0x4b3a;
-const KDGETMODE: u32 = 0x4b3b;
 
 pub fn fixed(file: &File) -> io::Result<Fixed> {
     // SAFETY: the call fills a `struct fb_fix_screeninfo`, which `Fixed` is field by field; any
@@ -103,12 +105,6 @@ pub fn unblank(file: &File) -> io::Result<()> {
 pub enum ConsoleMode {
     Text,
     Graphics,
-}
-
-pub fn console_mode(terminal: &File) -> io::Result<ConsoleMode> {
-    // SAFETY: the call fills an int.
-    let mode = unsafe { ioctl(terminal, Getter::<KDGETMODE, i32>::new()) }?;
-    Ok(if mode == 0 { ConsoleMode::Text } else { ConsoleMode::Graphics })
 }
 
 pub fn set_console_mode(terminal: &File, mode: ConsoleMode) -> io::Result<()> {
@@ -176,7 +172,8 @@ mod tests {
         assert_eq!(fixed(&file).unwrap_err().raw_os_error(), not);
         assert_eq!(variable(&file).unwrap_err().raw_os_error(), not);
         assert_eq!(pan(&file, &mut Variable::default()).unwrap_err().raw_os_error(), not);
-        assert_eq!(console_mode(&file).unwrap_err().raw_os_error(), not);
+        let error = set_console_mode(&file, ConsoleMode::Text).unwrap_err();
+        assert_eq!(error.raw_os_error(), not);
     }
 
     #[test]

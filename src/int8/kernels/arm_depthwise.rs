@@ -123,6 +123,7 @@ impl Channels<'_> {
         }
     }
 
+    // SAFETY: asked of the caller: the features and sizes are checked.
     unsafe fn weight(&self, tap: usize) -> int16x8_t {
         // SAFETY: the sizes are checked.
         unsafe { vld1q_s16(self.row.weights.as_ptr().add(tap * self.row.channels + self.channel)) }

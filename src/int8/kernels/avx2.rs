@@ -41,6 +41,7 @@ pub fn dense(row: &Row, columns: &Columns, store: &mut Store) {
     }
 }
 
+// SAFETY: asked of the caller: the features and sizes are checked.
 #[target_feature(enable = "avx2,fma")]
 unsafe fn dense_strip<const C: usize>(
     row: &Row,
@@ -68,6 +69,7 @@ pub fn products(products: &Products, out: &mut [i32]) {
 }
 
 /// Returns how many columns it has computed.
+// SAFETY: asked of the caller: the features and sizes are checked.
 #[target_feature(enable = "avx2,fma")]
 unsafe fn products_strip<const C: usize>(
     products: &Products,
@@ -80,6 +82,7 @@ unsafe fn products_strip<const C: usize>(
 }
 
 pub fn vectorize<R>(work: impl FnOnce() -> R) -> R {
+    // SAFETY: asked of the caller: the features and sizes are checked.
     #[target_feature(enable = "avx2,fma")]
     unsafe fn vectorized<R>(work: impl FnOnce() -> R) -> R {
         work()
@@ -97,24 +100,28 @@ impl Lanes for Words {
     const COLUMNS: usize = 8;
     type Scale = (__m256, __m256);
 
+    // SAFETY: asked of the caller: see the trait.
     #[inline(always)]
     unsafe fn splat(group: i32) -> Self {
         // SAFETY: as the trait's.
         unsafe { Words(_mm256_set1_epi32(group)) }
     }
 
+    // SAFETY: asked of the caller: see the trait.
     #[inline(always)]
     unsafe fn load(from: *const u8) -> Self {
         // SAFETY: as the trait's.
         unsafe { Words(_mm256_loadu_si256(from.cast())) }
     }
 
+    // SAFETY: asked of the caller: see the trait.
     #[inline(always)]
     unsafe fn dot(self, x: Self, weights: Self) -> Self {
         // SAFETY: as the trait's.
         unsafe { Words(_mm256_add_epi32(self.0, _mm256_madd_epi16(x.0, weights.0))) }
     }
 
+    // SAFETY: asked of the caller: see the trait.
     #[inline(always)]
     unsafe fn shifted(self, shift: Self, sum: i32) -> Self {
         // SAFETY: as the trait's.
@@ -124,6 +131,7 @@ impl Lanes for Words {
         }
     }
 
+    // SAFETY: asked of the caller: see the trait.
     #[inline(always)]
     unsafe fn scale(multiplier: *const f32, addend: *const f32, valid: usize) -> Self::Scale {
         // SAFETY: only valid lanes are loaded.
@@ -134,6 +142,7 @@ impl Lanes for Words {
         }
     }
 
+    // SAFETY: asked of the caller: see the trait.
     #[inline(always)]
     unsafe fn bytes(self, scale: Self::Scale, to: &Requantize) -> __m128i {
         // SAFETY: as the trait's.
@@ -148,6 +157,7 @@ impl Lanes for Words {
         }
     }
 
+    // SAFETY: asked of the caller: see the trait.
     #[inline(always)]
     unsafe fn store_bytes(bytes: __m128i, out: *mut i8, valid: usize) {
         // SAFETY: only valid bytes are stored.
@@ -161,6 +171,7 @@ impl Lanes for Words {
         }
     }
 
+    // SAFETY: asked of the caller: see the trait.
     #[inline(always)]
     unsafe fn store_sums(self, out: *mut i32, valid: usize) {
         // SAFETY: only valid sums are stored.
