@@ -73,6 +73,7 @@ impl Kit {
 
 /// A running board; dropping it takes the plug out.
 pub struct Board {
+    pub started: Instant,
     qemu: Child,
     console: Receiver<String>,
     keyboard: ChildStdin,
@@ -136,6 +137,7 @@ impl Board {
         });
         let qmp = Qmp::connect(&socket);
         let mut board = Board {
+            started: start,
             qemu,
             console,
             keyboard,

@@ -29,6 +29,7 @@ fn virt_shows_its_camera() {
     let mut board = boot("virt", VIRTIO, "virtio_gpu", std::slice::from_ref(&feed));
     let shown = board.show(&feed, "drm:", SIZE, Alike::Exactly);
     golden("qemu-virt", &shown);
+    println!("virt: verdict after {:.1} s", board.started.elapsed().as_secs_f32());
 }
 
 #[test]
