@@ -82,7 +82,8 @@ impl Board {
             if Instant::now() > until {
                 let path = self.folder.join(format!("{name}.png"));
                 screen.save(&path).unwrap();
-                let log = self.attempt("cat /tmp/log; dmesg | tail; ls -l /proc/$(pidof segcam)/fd").1;
+                let log =
+                    self.attempt("cat /tmp/log; dmesg | tail; ls -l /proc/$(pidof segcam)/fd").1;
                 panic!("{name}: the screen is {}\n{log}", path.display());
             }
             std::thread::sleep(Duration::from_millis(20));
