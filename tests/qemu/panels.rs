@@ -126,11 +126,11 @@ impl Wire {
         let mut commands: Vec<(u8, Vec<u8>)> = Vec::new();
         for Message { is_command, bytes } in &self.messages {
             let are_pixels = !is_command && commands.last().is_some_and(|last| last.0 == RAMWR);
-            let bytes: Vec<u8> = match wide && !are_pixels {
-                true => {
-                    bytes.chunks(2).map(|word| (word[0] == 0).then_some(word[1]).unwrap()).collect()
-                }
-                false => bytes.clone(),
+            let bytes: Vec<u8> = if wide && !are_pixels {
+                assert!(bytes.iter().step_by(2).all(|high| *high == 0));
+                bytes.iter().skip(1).step_by(2).copied().collect()
+            } else {
+                bytes.clone()
             };
             match commands.last_mut() {
                 Some((_, data)) if !is_command => data.extend(bytes),
