@@ -39,6 +39,8 @@ pub struct Screen {
     snapshots: String,
     drawn: Drawn,
     drawn_at: Instant,
+    /// The screens' sizes then: another one may be plugged in.
+    sizes: Vec<Option<Size>>,
     /// Of the last frame that was shown.
     sequence: u64,
     /// Why there is no signal; empty when there is.
@@ -69,6 +71,7 @@ impl Screen {
             snapshots,
             drawn: Drawn::Nothing,
             drawn_at: Instant::now(),
+            sizes: Vec::new(),
             sequence: 0,
             cause: String::new(),
         }
@@ -146,8 +149,11 @@ impl Screen {
         }
     }
 
-    /// Draws anew what changed without a new result: a mask gone stale, a camera gone, a key.
+    /// Draws anew what changed without a new result: a mask gone stale, a camera gone, another
+    /// screen.
     fn refresh(&mut self, current: Option<&Shot>, no_signal: bool) -> Result<(), DisplayError> {
+        let sizes = self.displays.iter().map(|display| display.size());
+        let exchanged = self.drawn != Drawn::Nothing && !sizes.eq(self.sizes.iter().copied());
         let due = match (no_signal, current) {
             (true, _) => self.drawn != Drawn::NoSignal,
             (false, None) => match self.drawn {
@@ -160,7 +166,7 @@ impl Screen {
             // The age goes on counting.
             (false, Some(_)) => self.drawn != Drawn::Stale || self.drawn_at.elapsed() >= PATIENCE,
         };
-        if due { self.show(current, no_signal) } else { Ok(()) }
+        if due || exchanged { self.show(current, no_signal) } else { Ok(()) }
     }
 
     fn show(&mut self, current: Option<&Shot>, no_signal: bool) -> Result<(), DisplayError> {
@@ -179,6 +185,8 @@ impl Screen {
             status: &self.status,
             settings: &self.settings,
         };
+        self.sizes.clear();
+        self.sizes.extend(self.displays.iter().map(|display| display.size()));
         if let Some(shot) = current {
             self.sequence = shot.frame.sequence;
         }

@@ -26,6 +26,8 @@ static TURN: Mutex<()> = Mutex::new(());
 pub enum Machine<'a> {
     /// QEMU's own board, with a graphics card of this kind.
     Virt { card: &'a str },
+    /// QEMU's own board with this device tree; changes of its GPIO lines are traced to a file.
+    Bits { device_tree: &'a Path, trace: &'a Path },
     /// A Raspberry Pi 3 with this device tree and an SD card.
     Raspi3 { device_tree: &'a Path, card: &'a Path },
 }
@@ -97,7 +99,7 @@ impl Board {
         let (initramfs, socket) = (runtime.path().join("initramfs"), runtime.path().join("qmp"));
         fs::write(&initramfs, kit.finish()).unwrap();
         let tty = match machine {
-            Machine::Virt { .. } => "ttyAMA0",
+            Machine::Virt { .. } | Machine::Bits { .. } => "ttyAMA0",
             Machine::Raspi3 { .. } => "ttyS1",
         };
         let mut command = Command::new("qemu-system-aarch64");
@@ -105,6 +107,11 @@ impl Board {
             Machine::Virt { card } => {
                 command.args(["-M", "virt", "-cpu", "cortex-a53", "-smp", "2", "-m", "512"]);
                 command.args(["-nodefaults", "-device", card]);
+            }
+            Machine::Bits { device_tree, trace } => {
+                command.args(["-M", "virt", "-cpu", "cortex-a53", "-smp", "2", "-m", "512"]);
+                command.args(["-nodefaults", "-dtb"]).arg(device_tree);
+                command.args(["-trace", "pl061_set_output", "-D"]).arg(trace);
             }
             Machine::Raspi3 { device_tree, card } => {
                 command.args(["-M", "raspi3b", "-nodefaults", "-dtb"]).arg(device_tree);

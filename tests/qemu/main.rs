@@ -14,6 +14,7 @@ mod console;
 mod device;
 mod faults;
 mod initramfs;
+mod panels;
 mod qmp;
 mod raspi3;
 mod screen;
