@@ -1,7 +1,10 @@
 #!/bin/sh
 # Counts the AArch64 instructions of one inference, on any machine, the same in every run.
 #
-#     tests/bench/arm.sh [NAME=]MODEL.onnx ...
+#     tests/bench/arm.sh [--frame] [NAME=]MODEL.onnx ...
+#
+# With --frame also what a frame costs beside its inference, from a 640x480 YUYV buffer to a
+# screen's of that size (tests/bench/frames.rs).
 #
 # The bare network runs three times on one thread (tests/bench/inferences.rs) under QEMU with a
 # counting plugin; the table has the third's count, and beside it the peers'. Pictures go in as
@@ -31,8 +34,8 @@ if [ -n "$missing" ]; then
     DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $missing >&2
 fi
 
-boards/cross aarch64 build --quiet --release --example inferences
-program=$built/aarch64-unknown-linux-gnu/release/examples/inferences
+boards/cross aarch64 build --quiet --release --example inferences --example frames
+examples=$built/aarch64-unknown-linux-gnu/release/examples
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -50,6 +53,22 @@ field() {
         END { printf "%.1f", (now - before) / 1e6 }' "$work/count"
 }
 
+if [ "$1" = --frame ]; then
+    shift
+    echo "640x480 YUYV to the screen, beside the network:"
+    for cpu in $cpus; do
+        ICOUNT_OUT="$work/count" qemu-aarch64 -cpu "$cpu" -plugin "$work/icount.so" "$examples/frames"
+        # Marks 3 and 4 are around the bare network, 7 and 8 around a whole frame.
+        awk -v cpu="$cpu" '
+            / mark / { sub("total=", "", $3); mark[++n] = $3 }
+            END {
+                beside = mark[8] - mark[7] - (mark[4] - mark[3])
+                printf "%-11s %.2f million, %.1f a pixel\n", cpu, beside / 1e6, beside / (640 * 480)
+            }' "$work/count"
+    done
+    [ $# -gt 0 ] || exit 0
+fi
+
 printf '%-12s %-11s %-8s %10s %8s %8s %8s %8s\n' \
     network cpu kernels 'million' load store branch int
 for argument; do
@@ -58,8 +77,24 @@ for argument; do
     [ "$name" != "$model" ] || name=$(basename "$(dirname "$model")")
     for cpu in $cpus; do
         kernels=$(ICOUNT_OUT="$work/count" qemu-aarch64 -cpu "$cpu" \
-            -plugin "$work/icount.so" "$program" "$model")
-        printf '%-12s %-11s %-8s %10s %8s %8s %8s %8s\n' "$name" "$cpu" "$kernels" \
+            -plugin "$work/icount.so" "$examples/inferences" "$model")
+        if [ "$1" = --frame ]; then
+    shift
+    echo "640x480 YUYV to the screen, beside the network:"
+    for cpu in $cpus; do
+        ICOUNT_OUT="$work/count" qemu-aarch64 -cpu "$cpu" -plugin "$work/icount.so" "$examples/frames"
+        # Marks 3 and 4 are around the bare network, 7 and 8 around a whole frame.
+        awk -v cpu="$cpu" '
+            / mark / { sub("total=", "", $3); mark[++n] = $3 }
+            END {
+                beside = mark[8] - mark[7] - (mark[4] - mark[3])
+                printf "%-11s %.2f million, %.1f a pixel\n", cpu, beside / 1e6, beside / (640 * 480)
+            }' "$work/count"
+    done
+    [ $# -gt 0 ] || exit 0
+fi
+
+printf '%-12s %-11s %-8s %10s %8s %8s %8s %8s\n' "$name" "$cpu" "$kernels" \
             "$(field total)" "$(field load)" "$(field store)" "$(field branch)" "$(field int)"
     done
 done

@@ -26,6 +26,8 @@ static TURN: Mutex<()> = Mutex::new(());
 pub enum Machine<'a> {
     /// QEMU's own board, with a graphics card of this kind.
     Virt { card: &'a str },
+    /// QEMU's own board with this device tree; changes of its GPIO lines are traced to a file.
+    Bits { device_tree: &'a Path, trace: &'a Path },
     /// A Raspberry Pi 3 with this device tree and an SD card.
     Raspi3 { device_tree: &'a Path, card: &'a Path },
 }
@@ -38,6 +40,11 @@ impl Machine<'_> {
             Machine::Virt { card } => {
                 command.args(["-M", "virt", "-cpu", "cortex-a53", "-smp", "2", "-m", "512"]);
                 command.args(["-nodefaults", "-device", card]);
+            }
+            Machine::Bits { device_tree, trace } => {
+                command.args(["-M", "virt", "-cpu", "cortex-a53", "-smp", "2", "-m", "512"]);
+                command.args(["-nodefaults", "-dtb"]).arg(device_tree);
+                command.args(["-trace", "pl061_set_output", "-D"]).arg(trace);
             }
             Machine::Raspi3 { device_tree, card } => {
                 command.args(["-M", "raspi3b", "-nodefaults", "-dtb"]).arg(device_tree);
@@ -93,11 +100,11 @@ impl Kit {
 
 /// A running board; dropping it takes the plug out.
 pub struct Board {
+    pub started: Instant,
     qemu: Child,
     console: Receiver<String>,
     keyboard: ChildStdin,
     qmp: Qmp,
-    start: Instant,
     /// Where its console's log and pictures of its screen are kept.
     pub folder: PathBuf,
     seen: Vec<String>,
@@ -112,18 +119,18 @@ impl Board {
         let initramfs = folder.path().join("initramfs");
         fs::write(&initramfs, kit.finish()).unwrap();
         let tty = match machine {
-            Machine::Virt { .. } => "ttyAMA0",
+            Machine::Virt { .. } | Machine::Bits { .. } => "ttyAMA0",
             Machine::Raspi3 { .. } => "ttyS1",
         };
         let mut command = machine.qemu();
         // No cursor that blinks in the picture, no pause after a panic.
         let arguments =
-            format!("console={tty} tty={tty} quiet panic=-1 vt.global_cursor_default=0");
+            format!("console={tty} tty={tty} quiet loglevel=1 panic=-1 vt.global_cursor_default=0");
         command.arg("-kernel").arg(kernel()).arg("-initrd").arg(&initramfs);
         command.args(["-append", &arguments]);
         let mut board = Board::switch_on(name, command);
         let said = board.listen("board: ready");
-        println!("{name}: {} host {:.1} s", said.trim(), board.start.elapsed().as_secs_f32());
+        println!("{name}: {} host {:.1} s", said.trim(), board.started.elapsed().as_secs_f32());
         board
     }
 
@@ -157,11 +164,11 @@ impl Board {
         });
         let qmp = Qmp::connect(&socket);
         Board {
+            started: start,
             qemu,
             console,
             keyboard,
             qmp,
-            start,
             folder,
             seen: Vec::new(),
             _runtime: runtime,
@@ -211,6 +218,7 @@ impl Board {
         loop {
             match self.console.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
+                    // A serial port may begin with a stray character.
                     let mut ends = marks.iter().map(|mark| line.split_once(mark)).enumerate();
                     let found = ends.find_map(|(at, parts)| Some((at, parts?.1.to_owned())));
                     self.seen.push(line);

@@ -51,7 +51,7 @@ impl Board {
             "guest feed {theirs} {width} {height} /frames/{name} >/tmp/feed 2>&1 & feed=$!"
         ));
         // The cable's timings are set when the picture is on it.
-        self.run("until [ -s /tmp/feed ]; do sleep 0.1; done; grep feeding /tmp/feed");
+        self.run("wait_for 'grep streaming /tmp/feed' || { cat /tmp/feed; false; }");
         let camera = format!("v4l2:/dev/video0?format={ours}&width={width}&height={height}");
         self.start(&camera, display);
         let expected = Expected::of(frame, &camera, size, &self.folder);
@@ -82,7 +82,9 @@ impl Board {
             if Instant::now() > until {
                 let path = self.folder.join(format!("{name}.png"));
                 screen.save(&path).unwrap();
-                panic!("{name}: the screen is {}\n{}", path.display(), self.log());
+                let log =
+                    self.attempt("cat /tmp/log; dmesg | tail; ls -l /proc/$(pidof segcam)/fd").1;
+                panic!("{name}: the screen is {}\n{log}", path.display());
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -91,8 +93,7 @@ impl Board {
     /// Stops segcam, which shall end well.
     pub fn stop(&mut self) {
         self.run("killall segcam");
-        let wait = "n=0; until grep -q ended /tmp/log; do n=$((n+1)); [ $n -lt 200 ] && sleep 0.1 || break; done";
-        self.run(wait);
+        self.attempt("wait_for 'grep -q ended /tmp/log'");
         let log = self.log();
         assert!(log.ends_with(" ended 0"), "{log}");
     }

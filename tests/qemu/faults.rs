@@ -12,8 +12,9 @@ use std::fmt::Write as _;
 const AT_ONCE: f64 = 2.0;
 /// One that merely stops is given 2 s.
 const AFTER_SILENCE: f64 = 2.0 + AT_ONCE;
-/// The longest pause between two attempts to open the camera, and the guest's time for one.
-const RETURN: f64 = 2.0 + 4.0;
+/// The longest pause between two attempts to open the camera is 2 s, and one of them fails here;
+/// the rest is for inference, which takes seconds here and holds a frame of the lost camera.
+const RETURN: f64 = 2.0 * 2.0 + 12.0;
 
 /// A fault and its end, each a line of shell in the guest.
 struct Fault {
@@ -69,8 +70,8 @@ const FAULTS: [Fault; 8] = [
     },
     Fault {
         name: "driver removed and loaded again",
-        begin: "echo vivid.0 >/sys/bus/platform/drivers/vivid/unbind; until rmmod vivid 2>/dev/null; do sleep 0.1; done",
-        end: Some("insmod $(grep vivid.ko /modules/order)"),
+        begin: "echo vivid.0 >/sys/bus/platform/drivers/vivid/unbind",
+        end: Some("wait_for 'rmmod vivid' && insmod $(grep vivid.ko /modules/order)"),
         limit: Some(AT_ONCE),
     },
 ];
@@ -112,7 +113,8 @@ fn every_fault_is_told_and_healed() {
             wrong.push(fault.name);
         }
     }
-    // The log's time is when segcam knew, the screen's when QEMU's screendump had it.
+    // Back is counted from the fault's end, or its beginning where it ends by itself. The log's
+    // time is when segcam knew, the screen's when a screendump had it.
     println!("{table}");
     let log = board.log();
     std::fs::write(board.folder.join("segcam.log"), &log).unwrap();

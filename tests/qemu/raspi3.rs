@@ -19,22 +19,19 @@ const PARTITION: u32 = 1 << 20;
 /// simple-framebuffer.yaml).
 pub fn add_framebuffer(tree: &Path) {
     let node = format!("/chosen/framebuffer@{PICTURE}");
-    let put = |arguments: &[&str]| {
-        let mut fdtput = Command::new("fdtput");
-        call(fdtput.args(&arguments[..1]).arg(tree).args(&arguments[1..]));
+    let put = |option: &str, arguments: &[&str]| {
+        call(Command::new("fdtput").arg(option).arg(tree).args(arguments));
     };
-    let mut make = Command::new("fdtput");
-    call(make.arg("-c").arg(tree).arg(&node));
-    put(&["-ti", "/chosen", "#address-cells", "1"]);
-    put(&["-ti", "/chosen", "#size-cells", "1"]);
-    put(&["-ts", &node, "compatible", "simple-framebuffer"]);
-    put(&["-tx", &node, "reg", PICTURE, "96000"]);
-    put(&["-ti", &node, "width", "640"]);
-    put(&["-ti", &node, "height", "480"]);
-    put(&["-ti", &node, "stride", "1280"]);
-    put(&["-ts", &node, "format", "r5g6b5"]);
-    let mut ranges = Command::new("fdtput");
-    call(ranges.arg(tree).args(["/chosen", "ranges"]));
+    put("-c", &[&node]);
+    put("-ti", &["/chosen", "#address-cells", "1"]);
+    put("-ti", &["/chosen", "#size-cells", "1"]);
+    put("-ts", &["/chosen", "ranges"]);
+    put("-ts", &[&node, "compatible", "simple-framebuffer"]);
+    put("-tx", &[&node, "reg", PICTURE, "96000"]);
+    put("-ti", &[&node, "width", "640"]);
+    put("-ti", &[&node, "height", "480"]);
+    put("-ti", &[&node, "stride", "1280"]);
+    put("-ts", &[&node, "format", "r5g6b5"]);
 }
 
 /// An SD card of 64 MiB (a power of two, as cards are) with one partition of ext4.
@@ -75,7 +72,7 @@ fn raspberry_pi_3_shows_its_camera_and_writes_its_card() {
     let machine = Machine::Raspi3 { device_tree: &tree, card: &card };
     let mut board = Board::boot("raspi3", machine, kit);
 
-    board.run("mkdir /card; until mount /dev/mmcblk*p1 /card 2>/dev/null; do sleep 0.2; done");
+    board.run("mkdir /card; wait_for 'mount /dev/mmcblk*p1 /card'");
     let size = Size { width: 640, height: 480 };
     let shown = board.show(&feed, "fbdev:", size, Alike::In16Bits);
     golden("qemu-raspi3", &shown);

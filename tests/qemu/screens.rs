@@ -41,8 +41,6 @@ pub fn frame(format: &str, width: u32, height: u32, number: u64) -> Frame {
 /// `folder/expected.png`.
 pub struct Expected {
     picture: RgbImage,
-    /// The rows above the status bar, whose numbers are never the same twice.
-    rows: u32,
 }
 
 impl Expected {
@@ -77,8 +75,7 @@ impl Expected {
         display.present(frame.sequence).unwrap();
         let path = folder.join(format!("expected-{:06}.png", frame.sequence));
         let picture = image::open(path).unwrap().to_rgb8();
-        let rows = size.height - bar_height(&picture);
-        Expected { picture, rows }
+        Expected { picture }
     }
 
     /// What it shows when there is nothing to segment.
@@ -130,7 +127,7 @@ impl Expected {
         if found.dimensions() != self.picture.dimensions() {
             return None;
         }
-        let end = (self.rows * found.width()) as usize;
+        let end = (rows(found, &self.picture) * found.width()) as usize;
         let pairs = found.pixels().zip(self.picture.pixels()).take(end);
         let differ = pairs.clone().filter(|(a, b)| cut(**a, alike) != cut(**b, alike)).count();
         let sum = |(a, b): (&Rgb<u8>, &Rgb<u8>)| -> u64 {
@@ -155,9 +152,10 @@ impl Expected {
             let sizes = (found.dimensions(), self.picture.dimensions());
             panic!("{name}: found and expected sizes {sizes:?}; pictures: {}", path("*").display());
         };
+        let rows = rows(found, &self.picture);
         let marks = RgbImage::from_fn(found.width(), found.height(), |x, y| {
             let (a, b) = (found.get_pixel(x, y), self.picture.get_pixel(x, y));
-            if y < self.rows && cut(*a, alike) != cut(*b, alike) {
+            if y < rows && cut(*a, alike) != cut(*b, alike) {
                 Rgb([255, 0, 0])
             } else {
                 Rgb(b.0.map(|value| value / 3))
@@ -196,10 +194,15 @@ fn bar_height(picture: &RgbImage) -> u32 {
     top.map_or(0, |top| picture.height() - top + 4)
 }
 
+/// The rows above both pictures' status bars, whose numbers are never the same twice and whose
+/// lines may be more or fewer.
+fn rows(one: &RgbImage, other: &RgbImage) -> u32 {
+    one.height() - bar_height(one).max(bar_height(other))
+}
+
 /// Pixels that differ between two screens, but for their bars.
 pub fn differences(one: &RgbImage, other: &RgbImage) -> usize {
-    let rows = one.height() - bar_height(one).max(bar_height(other));
-    let end = (rows * one.width()) as usize;
+    let end = (rows(one, other) * one.width()) as usize;
     one.pixels().zip(other.pixels()).take(end).filter(|(a, b)| a != b).count()
 }
 
@@ -213,10 +216,7 @@ pub fn golden(name: &str, screen: &RgbImage) {
     }
     let known = image::open(&path).unwrap_or_else(|error| panic!("{path:?}: {error}")).to_rgb8();
     assert_eq!(screen.dimensions(), known.dimensions(), "{name}");
-    let rows = screen.height() - bar_height(screen);
-    let end = (rows * screen.width()) as usize;
-    let same = screen.pixels().take(end).eq(known.pixels().take(end));
-    assert!(same, "{name}: not the picture in {}", path.display());
+    assert_eq!(differences(screen, &known), 0, "{name}: not the picture in {}", path.display());
 }
 
 /// Whether the words NO SIGNAL stand on the screen: nothing else is in their red.

@@ -31,10 +31,7 @@ fn a_webcam_of_mjpeg_is_shown_and_may_be_plugged_out_and_in() {
     let mut board = Board::boot("usb", machine, kit);
     let plug_in = "guest webcam 640 480 /frames/person.jpg >/tmp/webcam 2>&1 & webcam=$!";
     board.run(plug_in);
-    board.run(
-        "n=0; until [ -e /dev/video0 ]; do n=$((n+1)); [ $n -lt 300 ] || break; sleep 0.1; done",
-    );
-    println!("{}", board.attempt("cat /tmp/webcam; dmesg | grep -i 'uvc\\|usb 1' | tail -n 12").1);
+    board.run("wait_for '[ -e /dev/video0 ]'");
     let camera = "v4l2:?format=mjpeg";
     board.start(camera, "drm:");
     let size = Size { width: 800, height: 480 };

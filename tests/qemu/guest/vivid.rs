@@ -76,11 +76,12 @@ fn stream(output: &File, frames: &[u8], size: usize) -> Outcome {
         let buffer = call(output, VIDIOC_QUERYBUF, any(index))?;
         // SAFETY: QUERYBUF makes `offset` the valid one of the union.
         let offset = unsafe { buffer.m.offset };
-        let mut mapping = map(output, buffer.length as usize, offset)?;
-        queue(output, index, &mut mapping, frames.next().unwrap_or_default())?;
+        let mapping = map(output, buffer.length as usize, offset)?;
+        queue(output, index, mapping, frames.next().unwrap_or_default())?;
         mappings.push(mapping);
     }
     call(output, VIDIOC_STREAMON, VIDEO_OUTPUT)?;
+    println!("streaming");
     loop {
         let buffer = call(output, VIDIOC_DQBUF, any(0))?;
         let mapping = &mut mappings[buffer.index as usize];
