@@ -2,7 +2,7 @@
 //! wrong with a card.
 
 use crate::board::{Board, cache};
-use crate::card::Card;
+use crate::card::{Card, Fat};
 use crate::initramfs::Archive;
 use crate::screens::{Alike, Expected, frame};
 use image::RgbImage;
@@ -33,8 +33,8 @@ fn settings(model: &str) -> String {
 fn card_with_picture() -> (Card, Expected) {
     let card = Card::new();
     let frame = frame("rgb24", 640, 480, 80);
-    card.put("picture.png", &png(&frame));
-    card.put("segcam.toml", settings("builtin").as_bytes());
+    card.fat.put("picture.png", &png(&frame));
+    card.fat.put("segcam.toml", settings("builtin").as_bytes());
     let folder = tempfile::tempdir().unwrap();
     (card, Expected::of(&frame, CAMERA, SCREEN, folder.path()))
 }
@@ -63,10 +63,10 @@ fn wait_for_words(board: &mut Board, shown: Shown, name: &str) {
 }
 
 /// A model folder's files, from this repository.
-fn put_model(card: &Card, folder: &str) {
+fn put_model(fat: &Fat, folder: &str) {
     let selfie = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/selfie");
     for file in ["model.onnx", "model.toml"] {
-        card.put(&format!("{folder}/{file}"), &fs::read(selfie.join(file)).unwrap());
+        fat.put(&format!("{folder}/{file}"), &fs::read(selfie.join(file)).unwrap());
     }
 }
 
@@ -89,7 +89,7 @@ fn an_image_comes_up_whatever_is_on_its_card() {
     nothing.add("init", b"#!/bin/busybox sh\necho empty\nexec /bin/busybox sleep 1d\n");
     nothing.add("bin/busybox", &fs::read(cache().join("busybox")).unwrap());
     let start = Instant::now();
-    card.boot_with("image-empty", &nothing.finish()).listen("empty");
+    card.boot_with("image-empty", &nothing.finish(), None).listen("empty");
     println!(
         "image: first mask {first_mask:.1} s after switching on, {:.1} s after user space; \
          a kernel with an empty init prints after {:.1} s",
@@ -99,7 +99,7 @@ fn an_image_comes_up_whatever_is_on_its_card() {
 
     // A mistake in the settings.
     let wrong = settings("builtin").replace("camera", "cammera");
-    card.put("segcam.toml", wrong.as_bytes());
+    card.fat.put("segcam.toml", wrong.as_bytes());
     let mut board = card.boot("image-settings");
     let file = folder.path().join("segcam.toml");
     fs::write(&file, wrong).unwrap();
@@ -109,8 +109,8 @@ fn an_image_comes_up_whatever_is_on_its_card() {
     drop(board);
 
     // A model that is none.
-    card.put("models/broken.onnx", BROKEN);
-    card.put("segcam.toml", settings("models/broken.onnx").as_bytes());
+    card.fat.put("models/broken.onnx", BROKEN);
+    card.fat.put("segcam.toml", settings("models/broken.onnx").as_bytes());
     let mut board = card.boot("image-model");
     let file = folder.path().join("broken.onnx");
     fs::write(&file, BROKEN).unwrap();
@@ -121,7 +121,7 @@ fn an_image_comes_up_whatever_is_on_its_card() {
     drop(board);
 
     // A data partition of noise.
-    card.put("segcam.toml", settings("builtin").as_bytes());
+    card.fat.put("segcam.toml", settings("builtin").as_bytes());
     let noise: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..)).take(8 << 20).collect();
     card.destroy_data(&noise);
     let mut board = card.boot("image-data");
@@ -131,24 +131,53 @@ fn an_image_comes_up_whatever_is_on_its_card() {
     assert!(!card.data().windows(64).take(1 << 20).any(|window| window == &noise[2048..2112]));
 
     // A model and settings put beside: they are tried, and replace the old.
-    put_model(&card, "new/models/mine");
-    card.put("new/segcam.toml", settings("models/mine").as_bytes());
+    put_model(&card.fat, "new/models/mine");
+    card.fat.put("new/segcam.toml", settings("models/mine").as_bytes());
     let mut board = card.boot("image-change");
     board.listen("It works and is used from now on");
     picture.wait_for(&mut board, Alike::In16Bits, "picture", PATIENCE);
     drop(board);
-    assert_eq!(card.text("segcam.toml"), settings("models/mine"));
-    assert_eq!(card.text("segcam.toml.old"), settings("builtin"));
-    assert!(card.get("models/mine/model.onnx").is_some() && card.get("new/segcam.toml").is_none());
+    assert_eq!(card.fat.text("segcam.toml"), settings("models/mine"));
+    assert_eq!(card.fat.text("segcam.toml.old"), settings("builtin"));
+    assert!(
+        card.fat.get("models/mine/model.onnx").is_some()
+            && card.fat.get("new/segcam.toml").is_none()
+    );
 
     // The same with a broken model: all stays, and why.txt tells the reason.
-    card.put("new/models/mine/model.onnx", BROKEN);
+    card.fat.put("new/models/mine/model.onnx", BROKEN);
     let mut board = card.boot("image-refusal");
     board.listen("It does not work and is refused");
     picture.wait_for(&mut board, Alike::In16Bits, "picture", PATIENCE);
     drop(board);
-    assert_eq!(card.text("segcam.toml"), settings("models/mine"));
-    assert!(card.text("refused/why.txt").contains("models/mine"));
+    assert_eq!(card.fat.text("segcam.toml"), settings("models/mine"));
+    assert!(card.fat.text("refused/why.txt").contains("models/mine"));
+}
+
+#[test]
+#[ignore = "boots a board: tests/qemu/run"]
+fn an_image_takes_a_change_from_a_usb_stick() {
+    let (card, picture) = card_with_picture();
+    let stick = Fat::stick();
+    put_model(&stick, "segcam/models/mine");
+    stick.put("segcam/segcam.toml", settings("models/mine").as_bytes());
+    let files = card.fat.get("initramfs8").unwrap();
+    let mut board = card.boot_with("image-stick", &files, Some(&stick));
+    board.listen("Trying the change from the USB stick");
+    board.listen("It works and is used from now on");
+    picture.wait_for(&mut board, Alike::In16Bits, "picture", PATIENCE);
+    drop(board);
+    assert_eq!(card.fat.text("segcam.toml"), settings("models/mine"));
+    assert_eq!(card.fat.text("segcam.toml.old"), settings("builtin"));
+    assert!(card.fat.get("models/mine/model.onnx").is_some());
+
+    // Plugged in as before, it changes nothing any more.
+    card.fat.put("segcam.toml", settings("builtin").as_bytes());
+    let mut board = card.boot_with("image-stick", &files, Some(&stick));
+    picture.wait_for(&mut board, Alike::In16Bits, "picture", PATIENCE);
+    assert!(!board.listen("memory in use").is_empty());
+    drop(board);
+    assert_eq!(card.fat.text("segcam.toml"), settings("builtin"));
 }
 
 /// Takes the plug out at random moments after a change is tried, SEGCAM_CUTS times.
@@ -160,10 +189,10 @@ fn an_image_survives_power_cuts_while_it_writes() {
     let mut longest = Duration::from_secs(2);
     for cut in 0..cuts {
         // One or the other, so that there is always something to replace.
-        if card.get("new/segcam.toml").is_none() {
-            put_model(&card, "new/models/mine");
+        if card.fat.get("new/segcam.toml").is_none() {
+            put_model(&card.fat, "new/models/mine");
             let model = ["models/mine", "builtin"][cut % 2];
-            card.put("new/segcam.toml", settings(model).as_bytes());
+            card.fat.put("new/segcam.toml", settings(model).as_bytes());
         }
         let mut board = card.boot("image-cut");
         if board.listen_for(&["the card is written", "segcam starts"]).0 == 0 {
@@ -177,7 +206,7 @@ fn an_image_survives_power_cuts_while_it_writes() {
             }
         }
         drop(board);
-        println!("image-cut: {cut}: {}", card.text("segcam.toml").contains("mine"));
+        println!("image-cut: {cut}: {}", card.fat.text("segcam.toml").contains("mine"));
     }
     let mut board = card.boot("image-cut");
     picture.wait_for(&mut board, Alike::In16Bits, "picture", PATIENCE);
