@@ -176,7 +176,7 @@ fn prepare(arguments: &RunArguments, board: &Board) -> Result<Ready, Unready> {
     let settings = arguments.settings(board, &model)?;
     let camera = arguments.camera.clone().or_else(|| board.camera());
     let camera = camera.unwrap_or_else(|| DEMO_CAMERA.to_owned());
-    let demo = !arguments.stay && arguments.camera.is_none() && camera == DEMO_CAMERA;
+    let demo = arguments.camera.is_none() && !arguments.stay && camera == DEMO_CAMERA;
     let demo = demo.then_some(DEMO_FRAMES);
     let wanted = Wanted { width: model.input.width, height: model.input.height };
     let camera = camera::open(&camera, wanted).map_err(Failure::from)?;

@@ -1,6 +1,6 @@
 #compdef segcam
 # segcam's own help says which options there are.
-local -a commands options
+local -a verbs flags
 local command=${words[2,CURRENT-1][(r)(run|infer|eval|bench|inspect|doctor)]}
 
 case ${words[CURRENT-1]} in
@@ -13,11 +13,11 @@ case ${words[CURRENT-1]} in
     --view) compadd -- overlay mask side-by-side; return ;;
 esac
 if [[ ${words[CURRENT]} == -* ]]; then
-    options=(${(f)"$(${words[1]} $command --help 2>/dev/null |
+    flags=(${(f)"$(${words[1]} $command --help 2>/dev/null |
         sed -nE 's/^ +(-.,)? +(--[a-z-]+)(\.\.\.)?( <[^>]*>)?( +(.*))?$/\2:\6/p')"})
-    _describe -o option options
+    _describe -o option flags
 elif [[ -z $command ]]; then
-    commands=(
+    verbs=(
         'run:camera to screen'
         'infer:label images'
         'eval:compare labels with true ones'
@@ -25,7 +25,7 @@ elif [[ -z $command ]]; then
         'inspect:tell about a model'
         'doctor:look for what is missing'
     )
-    _describe command commands
+    _describe command verbs
 else
     _files
 fi
