@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `file:PATH` | a PNG or JPEG picture; a directory of them in the byte order of their names; a Y4M clip |
 //! | `pipe:-` | raw frames on standard input |
+//! | `v4l2:/dev/videoN` | a camera of the kernel's; `v4l2:` alone is the first that captures |
 //! | `synthetic:portrait` | pans and zooms over a built-in photograph of a person |
 //! | `synthetic:field` | a generated drive over farmland that knows its true label map |
 //!
@@ -13,10 +14,13 @@
 //! | --- | --- | --- |
 //! | `file:` | `fps=F` | comes live at F (0.1 to 1000) frames a second, and frames nobody takes are lost; a bare `fps` is the clip's own rate. Without it the source waits for its reader |
 //! | | `loop` | begins again at the end |
-//! | clips, `pipe:` | `matrix=601\|709`, `range=full\|limited` | what Y'CbCr means; limited BT.601 when not said. Clips of 720 rows and more are BT.709, and their header may say full range |
+//! | clips, `pipe:`, `v4l2:` | `matrix=601\|709`, `range=full\|limited` | what Y'CbCr means; limited BT.601 when not said. Clips of 720 rows and more are BT.709, and their header may say full range; `v4l2:` devices say themselves |
 //! | `pipe:` | `format=` `yuyv` `uyvy` `nv12` `yuv420` `rgb24` `bgr24` `grey`, `width=`, `height=` | needed |
 //! | | `stride=BYTES` | from a row of the first plane to the next, when rows are padded |
 //! | | `fps=F` | for the log only: the sender sets the pace |
+//! | `v4l2:` | `format=` as for `pipe:` or `mjpeg`, `width=`, `height=`, `fps=F` | what the device must do; what is not said is chosen by what it costs (see the `v4l2` room) |
+//! | | `control.NAME=VALUE` | a control by the name that `v4l2-ctl -l` shows, set in the order they stand: `control.auto_exposure=1&control.exposure_time_absolute=200`; a menu's entry by its number or name |
+//! | | `timeout=MS` | lost when no frame comes for so long (2000 when not said; 5000 for the first) |
 //! | `synthetic:` | `width=`, `height=` | up to 4096; 640x480 when not said |
 //! | | `fps=F` | 30 when not said; 0: as fast as it is read, every frame |
 //! | | `seed=N` | another path, another field |
@@ -31,6 +35,7 @@ mod encode;
 pub mod fault;
 pub mod field;
 mod files;
+mod mjpeg;
 mod pace;
 mod pipe;
 mod portrait;
@@ -38,6 +43,7 @@ mod sensor;
 mod sprite;
 mod synthetic;
 mod texture;
+pub mod v4l2;
 mod y4m;
 
 pub use files::read_picture;
@@ -48,7 +54,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 /// The kinds of camera URI there are.
-pub const KINDS: [&str; 3] = ["file", "pipe", "synthetic"];
+pub const KINDS: [&str; 4] = ["file", "pipe", "synthetic", "v4l2"];
 
 /// What came of waiting for a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,13 +118,15 @@ pub struct Wanted {
 }
 
 /// Opens the camera that a URI names. A URI that is wrong is [`CameraError::Uri`], a source
-/// that cannot be read [`CameraError::Failed`].
-pub fn open(uri: &str, _wanted: Wanted) -> Result<Box<dyn Camera>, CameraError> {
+/// that cannot be read [`CameraError::Failed`]. A device that is not there is waited for: it
+/// begins as a lost one.
+pub fn open(uri: &str, wanted: Wanted) -> Result<Box<dyn Camera>, CameraError> {
     let mut uri = Uri::parse(uri, "camera", &KINDS, "synthetic:portrait")?;
     let faults = fault::Faults::take(&mut uri)?;
     let camera: Box<dyn Camera> = match uri.scheme.as_str() {
         "file" => Box::new(files::FileCamera::open(uri)?),
         "pipe" => Box::new(pipe::open(uri)?),
+        "v4l2" => Box::new(v4l2::open(uri, wanted)?),
         _ => synthetic::open(uri)?,
     };
     Ok(match faults {
@@ -153,10 +161,10 @@ mod tests {
     #[test]
     fn wrong_uris_say_what_would_be_right() {
         assert_eq!(
-            error("v4l2:/dev/video0"),
-            "camera \"v4l2:/dev/video0\": unknown kind \"v4l2:\"; did you mean \"file:\"? (there are file pipe synthetic)"
+            error("v4l:/dev/video0"),
+            "camera \"v4l:/dev/video0\": unknown kind \"v4l:\"; did you mean \"v4l2:\"? (there are file pipe synthetic v4l2)"
         );
-        assert!(error("clip.y4m").contains("expected one of file pipe synthetic"));
+        assert!(error("clip.y4m").contains("expected one of file pipe synthetic v4l2"));
         assert_eq!(
             error("synthetic:potrait"),
             "synthetic:potrait: \"potrait\" is not a scene; did you mean \"portrait\"? (there are portrait field)"

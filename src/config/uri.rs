@@ -90,6 +90,13 @@ impl Uri {
         Some(self.parameters.swap_remove(at).1)
     }
 
+    /// Takes all parameters whose name begins so, in their order, without that beginning.
+    pub fn take_prefixed(&mut self, prefix: &'static str) -> Vec<(String, String)> {
+        self.known.push(prefix);
+        let taken = self.parameters.extract_if(.., |(key, _)| key.starts_with(prefix));
+        taken.map(|(key, value)| (key[prefix.len()..].to_owned(), value)).collect()
+    }
+
     /// True when the flag stands there, alone or as `flag=1`.
     pub fn take_flag(&mut self, key: &'static str) -> Result<bool, UriError> {
         match self.take(key).as_deref() {
@@ -188,6 +195,16 @@ mod tests {
             error,
             "pipe:-?width=640&loop&fsp=3: unknown parameter \"fsp\"; did you mean \"fps\"?"
         );
+    }
+
+    #[test]
+    fn parameters_of_a_family_are_taken_in_their_order() {
+        let mut uri = parse("pipe:-?control.b=2&width=640&control.a=1&control.").unwrap();
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let taken = uri.take_prefixed("control.");
+        assert_eq!(taken, [pair("b", "2"), pair("a", "1"), pair("", "")]);
+        assert_eq!(uri.take_in("width", 1..=4096u32), Ok(Some(640)));
+        assert_eq!(uri.finish(), Ok(()));
     }
 
     #[test]

@@ -1,8 +1,13 @@
 //! Where pictures go.
 
 mod ansi;
+mod console;
+pub mod drm;
+pub mod fbdev;
 mod null;
 mod png;
+mod rotate;
+pub mod spi;
 mod terminal;
 #[cfg(feature = "window")]
 mod window;
@@ -93,14 +98,24 @@ pub trait Display {
 }
 
 /// Opens the display that `uri` names:
+/// * `drm:/dev/dri/card0?connector=HDMI-A-1&mode=1280x720@60` shows on a screen through the
+///   kernel's mode setting; without a path on the first card that has a screen, in the mode
+///   that the screen prefers,
+/// * `fbdev:/dev/fb0` shows on a framebuffer, the first one without a path,
+/// * `spi:PANEL?dc=25&reset=24&backlight=18` is a panel on a serial bus ([`spi`]),
 /// * `png:DIR?last=N&every=SECONDS&prefix=frame-` writes files `DIR/frame-000042.png`,
 /// * `terminal:` draws with half blocks on the terminal that standard output is,
 /// * `window:` opens a desktop window (cargo feature `window`),
 /// * `null:?size=800x480` shows nothing; without a size it takes pictures of any.
+///
+/// `drm:`, `fbdev:` and `spi:` turn pictures clockwise with `rotate=90`, `180` or `270`.
 pub fn open(uri: &str) -> Result<Box<dyn Display>, DisplayError> {
-    const KINDS: [&str; 4] = ["png", "terminal", "window", "null"];
+    const KINDS: [&str; 7] = ["drm", "fbdev", "spi", "png", "terminal", "window", "null"];
     let uri = Uri::parse(uri, "display", &KINDS, "png:segcam-out")?;
     Ok(match uri.scheme.as_str() {
+        "drm" => Box::new(drm::Drm::open(uri)?),
+        "fbdev" => Box::new(fbdev::Fbdev::open(uri)?),
+        "spi" => spi::open(uri)?,
         "png" => Box::new(png::Png::open(uri)?),
         "terminal" => Box::new(terminal::Terminal::open(uri)?),
         "null" => Box::new(null::Null::open(uri)?),
@@ -166,6 +181,30 @@ mod tests {
         assert!(refused("null:?size=800").contains("size=800 is not"));
         assert!(refused("null:?size=0x5").contains("size=0x5 is not"));
         assert!(refused("null:x").contains("takes no path; write null:"));
+    }
+
+    #[test]
+    fn what_is_no_screen_is_not_even_opened() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let file = file.path().to_str().unwrap();
+        for path in ["/dev/null", "/dev", file] {
+            let error = refused(&format!("drm:{path}"));
+            assert!(error.starts_with(&format!("{path}: is no graphics card; ")), "{error}");
+            let error = refused(&format!("fbdev:{path}"));
+            assert!(error.starts_with(&format!("{path}: is no framebuffer; take ")), "{error}");
+        }
+        for missing in ["drm:/dev/dri/card77", "fbdev:/dev/fb77", "drm:\u{0}"] {
+            let error = refused(missing);
+            assert!(error.contains("(os error ") && error.contains("; "), "{error}");
+        }
+    }
+
+    #[test]
+    fn parameters_of_screens_are_checked_first() {
+        assert!(refused("drm:?mode=800").contains("mode=800 is not a mode, such as 1280x720"));
+        assert!(refused("drm:?rotate=45").contains("rotate=45 is not one of 0 90 180 270"));
+        assert!(refused("fbdev:?rotat=90").contains("did you mean \"rotate\"?"));
+        assert!(refused("drm:?conector=x").contains("did you mean \"connector\"?"));
     }
 
     #[test]

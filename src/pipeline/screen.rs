@@ -39,6 +39,10 @@ pub struct Screen {
     snapshots: String,
     drawn: Drawn,
     drawn_at: Instant,
+    /// The screens' sizes then: another one may be plugged in.
+    sizes: Vec<Option<Size>>,
+    /// Of the last frame that was shown.
+    sequence: u64,
     /// Why there is no signal; empty when there is.
     cause: String,
 }
@@ -67,6 +71,8 @@ impl Screen {
             snapshots,
             drawn: Drawn::Nothing,
             drawn_at: Instant::now(),
+            sizes: Vec::new(),
+            sequence: 0,
             cause: String::new(),
         }
     }
@@ -82,7 +88,7 @@ impl Screen {
         let mut current: Option<Shot> = None;
         loop {
             let arrived = match round.results.take(self.wait(current.as_ref())) {
-                Taken::Item(shot) if self.settings.paused => {
+                Taken::Item(shot) if self.settings.paused && current.is_some() => {
                     round.spend(shot);
                     None
                 }
@@ -101,15 +107,19 @@ impl Screen {
             {
                 round.spend(old);
             }
+            // What is not shown again must not hold the camera's memory: mapped, it would keep the
+            // lost device open, and its name taken when it comes back.
+            if no_signal && let Some(shot) = current.take() {
+                round.dropped.fetch_add(u64::from(fresh), Ordering::Relaxed);
+                round.spend(shot);
+            }
             match &current {
-                // What comes late from a lost camera does not hide that it is lost.
-                Some(shot) if fresh && !no_signal => {
+                Some(shot) if fresh => {
                     self.show(Some(shot), false)?;
                     self.count(shot, json.as_deref_mut())?;
                     watchdog.beat();
                 }
                 current => {
-                    round.dropped.fetch_add(u64::from(fresh), Ordering::Relaxed);
                     self.refresh(current.as_ref(), no_signal)?;
                     // A mask that no newer one follows is no sign of life.
                     if self.drawn == Drawn::NoSignal || self.settings.paused {
@@ -139,18 +149,24 @@ impl Screen {
         }
     }
 
-    /// Draws anew what changed without a new result: a mask gone stale, a camera gone, a key.
+    /// Draws anew what changed without a new result: a mask gone stale, a camera gone, another
+    /// screen.
     fn refresh(&mut self, current: Option<&Shot>, no_signal: bool) -> Result<(), DisplayError> {
+        let sizes = self.displays.iter().map(|display| display.size());
+        let exchanged = self.drawn != Drawn::Nothing && !sizes.eq(self.sizes.iter().copied());
         let due = match (no_signal, current) {
             (true, _) => self.drawn != Drawn::NoSignal,
-            (false, None) => self.drawn == Drawn::Nothing && self.drawn_at.elapsed() >= STALE_AFTER,
+            (false, None) => match self.drawn {
+                Drawn::Nothing => self.drawn_at.elapsed() >= STALE_AFTER,
+                drawn => drawn == Drawn::NoSignal,
+            },
             (false, Some(shot)) if age(shot) <= self.settings.age_limit() => {
                 self.drawn != Drawn::Live
             }
             // The age goes on counting.
             (false, Some(_)) => self.drawn != Drawn::Stale || self.drawn_at.elapsed() >= PATIENCE,
         };
-        if due { self.show(current, no_signal) } else { Ok(()) }
+        if due || exchanged { self.show(current, no_signal) } else { Ok(()) }
     }
 
     fn show(&mut self, current: Option<&Shot>, no_signal: bool) -> Result<(), DisplayError> {
@@ -169,9 +185,13 @@ impl Screen {
             status: &self.status,
             settings: &self.settings,
         };
-        let sequence = current.map_or(0, |shot| shot.frame.sequence);
+        self.sizes.clear();
+        self.sizes.extend(self.displays.iter().map(|display| display.size()));
+        if let Some(shot) = current {
+            self.sequence = shot.frame.sequence;
+        }
         let (composed, presented) =
-            draw(&mut self.displays, &mut self.compositors, &scene, sequence)?;
+            draw(&mut self.displays, &mut self.compositors, &scene, self.sequence)?;
         self.status.stages[3].milliseconds = milliseconds(composed);
         self.status.stages[4].milliseconds = milliseconds(presented);
         (self.drawn, self.drawn_at) = (drawn, Instant::now());

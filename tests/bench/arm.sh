@@ -1,7 +1,10 @@
 #!/bin/sh
 # Counts the AArch64 instructions of one inference, on any machine, the same in every run.
 #
-#     tests/bench/arm.sh [NAME=]MODEL.onnx ...
+#     tests/bench/arm.sh [--frame] [NAME=]MODEL.onnx ...
+#
+# With --frame also what a frame costs beside its inference, from a 640x480 YUYV buffer to a
+# screen's of that size (tests/bench/frames.rs).
 #
 # The bare network runs three times on one thread (tests/bench/inferences.rs) under QEMU with a
 # counting plugin; the table has the third's count, and beside it the peers'. Pictures go in as
@@ -12,7 +15,6 @@ set -eu
 cd "$(dirname "$0")/../.."
 [ $# -gt 0 ] || { sed -n '2,/^set/{/^#/p}' "$0" | cut -c 3-; exit 2; }
 
-target=aarch64-unknown-linux-gnu
 armcount=${ARMCOUNT:-../shared/tools/armcount}
 cpus=${CPUS:-cortex-a53 cortex-a76}
 built=${CARGO_TARGET_DIR:-target}
@@ -21,17 +23,8 @@ built=${CARGO_TARGET_DIR:-target}
     exit 2
 }
 
-# The standard library for the target: rustup's, or built from Debian's sources.
-packages="gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"
-if rustup target list --installed 2>/dev/null | grep -qx "$target"; then
-    std=
-else
-    packages="$packages rustc-web rust-web-src"
-    std=-Zbuild-std=std,panic_abort
-    export RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1
-fi
 missing=
-for package in $packages; do
+for package in gcc qemu-user; do
     dpkg -s "$package" >/dev/null 2>&1 || missing="$missing $package"
 done
 if [ -n "$missing" ]; then
@@ -41,11 +34,8 @@ if [ -n "$missing" ]; then
     DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $missing >&2
 fi
 
-export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
-RUSTFLAGS="-C target-feature=+crt-static" \
-    cargo build --quiet --release --example inferences $std --target "$target"
-unset RUSTC RUSTC_BOOTSTRAP
-program=$built/$target/release/examples/inferences
+boards/cross aarch64 build --quiet --release --example inferences --example frames
+examples=$built/aarch64-unknown-linux-gnu/release/examples
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -63,6 +53,22 @@ field() {
         END { printf "%.1f", (now - before) / 1e6 }' "$work/count"
 }
 
+if [ "$1" = --frame ]; then
+    shift
+    echo "640x480 YUYV to the screen, beside the network:"
+    for cpu in $cpus; do
+        ICOUNT_OUT="$work/count" qemu-aarch64 -cpu "$cpu" -plugin "$work/icount.so" "$examples/frames"
+        # Marks 3 and 4 are around the bare network, 7 and 8 around a whole frame.
+        awk -v cpu="$cpu" '
+            / mark / { sub("total=", "", $3); mark[++n] = $3 }
+            END {
+                beside = mark[8] - mark[7] - (mark[4] - mark[3])
+                printf "%-11s %.2f million, %.1f a pixel\n", cpu, beside / 1e6, beside / (640 * 480)
+            }' "$work/count"
+    done
+    [ $# -gt 0 ] || exit 0
+fi
+
 printf '%-12s %-11s %-8s %10s %8s %8s %8s %8s\n' \
     network cpu kernels 'million' load store branch int
 for argument; do
@@ -71,8 +77,24 @@ for argument; do
     [ "$name" != "$model" ] || name=$(basename "$(dirname "$model")")
     for cpu in $cpus; do
         kernels=$(ICOUNT_OUT="$work/count" qemu-aarch64 -cpu "$cpu" \
-            -plugin "$work/icount.so" "$program" "$model")
-        printf '%-12s %-11s %-8s %10s %8s %8s %8s %8s\n' "$name" "$cpu" "$kernels" \
+            -plugin "$work/icount.so" "$examples/inferences" "$model")
+        if [ "$1" = --frame ]; then
+    shift
+    echo "640x480 YUYV to the screen, beside the network:"
+    for cpu in $cpus; do
+        ICOUNT_OUT="$work/count" qemu-aarch64 -cpu "$cpu" -plugin "$work/icount.so" "$examples/frames"
+        # Marks 3 and 4 are around the bare network, 7 and 8 around a whole frame.
+        awk -v cpu="$cpu" '
+            / mark / { sub("total=", "", $3); mark[++n] = $3 }
+            END {
+                beside = mark[8] - mark[7] - (mark[4] - mark[3])
+                printf "%-11s %.2f million, %.1f a pixel\n", cpu, beside / 1e6, beside / (640 * 480)
+            }' "$work/count"
+    done
+    [ $# -gt 0 ] || exit 0
+fi
+
+printf '%-12s %-11s %-8s %10s %8s %8s %8s %8s\n' "$name" "$cpu" "$kernels" \
             "$(field total)" "$(field load)" "$(field store)" "$(field branch)" "$(field int)"
     done
 done

@@ -149,7 +149,8 @@ fn old_frames_are_shown_as_stale() {
     let (frames, _) = run(&["--camera", "synthetic:portrait?fault.delay=700", "--frames", "3"]);
     assert!(frames.iter().all(|frame| frame["state"] == "stale"), "{frames:?}");
     assert!(frames.iter().all(|frame| frame["age_ms"].as_f64().unwrap() > 500.0));
-    let (frames, _) = run(&["--camera", "synthetic:portrait", "--frames", "3"]);
+    let patient = ["--camera", "synthetic:portrait?fault.delay=700", "--stale-after", "60000"];
+    let (frames, _) = run(&[&patient[..], &["--frames", "3"]].concat());
     assert!(frames.iter().all(|frame| frame["state"] == "live"), "{frames:?}");
 }
 
@@ -163,8 +164,8 @@ fn a_lost_camera_comes_back() {
     let (gone, back) =
         (ended.err.matches("no signal").count(), ended.err.matches("is back").count());
     assert!(gone >= 1 && back >= 1, "{}", ended.err);
-    // Each change once.
-    assert!(gone <= 3 && back <= gone, "{}", ended.err);
+    // Each change once, in turns.
+    assert!((back..=back + 1).contains(&gone), "{}", ended.err);
 }
 
 #[test]

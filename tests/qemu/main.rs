@@ -1,0 +1,22 @@
+//! Boots whole boards in QEMU and looks at their screens: `tests/qemu/run` calls this with what it
+//! needs.
+//!
+//! A board is a kernel from Debian's package and a file system made here ([`initramfs`]): busybox,
+//! kernel modules, segcam, and a small helper program (`guest`) that puts pictures into the camera
+//! of the kernel's vivid driver, or plays a webcam on USB. The guest's first process (`init`) does
+//! what the host says, one line of shell at a time ([`board`]). The host asks QEMU for the screen
+//! ([`qmp`]) and compares it with what segcam draws of the same frame here ([`screens`]).
+//!
+//! Consoles' logs and pictures are kept in `target/tmp/qemu/NAME`.
+
+mod board;
+mod console;
+mod device;
+mod faults;
+mod initramfs;
+mod panels;
+mod qmp;
+mod raspi3;
+mod screen;
+mod screens;
+mod usb;
