@@ -108,6 +108,9 @@ pub fn run(arguments: &RunArguments, log: &HeldLog) -> Result<(), Failure> {
             Ok(ready) => show(arguments, &names, displays, ready, watchdog, stop),
             Err(unready) => {
                 say(&mut displays, &unready);
+                if arguments.stay {
+                    log::error!("{}", unready.failure());
+                }
                 while arguments.stay && !stop.load(Ordering::Relaxed) {
                     watchdog.beat();
                     std::thread::sleep(SAY_AGAIN);
@@ -152,6 +155,13 @@ struct Ready {
 enum Unready {
     Model(Failure),
     Other(Failure),
+}
+
+impl Unready {
+    fn failure(&self) -> &Failure {
+        let (Unready::Model(failure) | Unready::Other(failure)) = self;
+        failure
+    }
 }
 
 impl From<Failure> for Unready {
@@ -225,8 +235,7 @@ fn show(
 /// The screens say why there is nothing to see. What goes wrong with that does not matter more
 /// than the reason, which follows.
 fn say(displays: &mut [Box<dyn Display>], unready: &Unready) {
-    let (Unready::Model(failure) | Unready::Other(failure)) = unready;
-    let reason = &failure.to_string();
+    let reason = &unready.failure().to_string();
     let shown = match unready {
         Unready::Model(_) => Shown::NoModel { reason },
         Unready::Other(_) => Shown::CannotRun { reason },

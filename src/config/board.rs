@@ -16,7 +16,8 @@
 //! [controls]                      # of a V4L2 camera, by name
 //! brightness = 128
 //! ```
-//! All keys but `name` may be left out.
+//! All keys but `name` may be left out. A file without a name changes the board that this is: what
+//! it leaves out is as that one has it.
 
 use super::{ConfigError, parse_toml, read_text};
 use serde::Deserialize;
@@ -63,6 +64,7 @@ impl Value {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Board {
+    #[serde(default)]
     pub name: String,
     #[serde(default)]
     pub compatible: Vec<String>,
@@ -77,8 +79,7 @@ pub struct Board {
     camera: Option<String>,
     #[serde(default)]
     display: Vec<String>,
-    #[serde(default)]
-    rotate: u16,
+    rotate: Option<u16>,
     stale_after_ms: Option<u64>,
     pub watchdog: Option<String>,
     #[serde(default)]
@@ -129,12 +130,35 @@ impl Board {
 
     fn parse(path: &str, text: &str) -> Result<Board, ConfigError> {
         let board: Board = parse_toml(path, text)?;
+        let board = if board.name.is_empty() { board.over(Board::detect()?) } else { board };
+        board.check(path)
+    }
+
+    /// What is left out here is as `base` has it.
+    fn over(self, base: Board) -> Board {
+        // They belong to their camera.
+        let own_controls = self.camera.is_some() || !self.controls.is_empty();
+        Board {
+            threads: self.threads.or(base.threads),
+            model: self.model.or(base.model),
+            camera: self.camera.or(base.camera),
+            display: if self.display.is_empty() { base.display } else { self.display },
+            rotate: self.rotate.or(base.rotate),
+            stale_after_ms: self.stale_after_ms.or(base.stale_after_ms),
+            watchdog: self.watchdog.or(base.watchdog),
+            controls: if own_controls { self.controls } else { base.controls },
+            ..base
+        }
+    }
+
+    fn check(self, path: &str) -> Result<Board, ConfigError> {
+        let board = self;
         let refuse = |field: &str, found: String, expected: &str| {
             let (path, field, expected) = (path.to_owned(), field.to_owned(), expected.to_owned());
             Err(ConfigError::Field { path, field, found, expected })
         };
-        if ![0, 90, 180, 270].contains(&board.rotate) {
-            return refuse("rotate", board.rotate.to_string(), "0, 90, 180 or 270");
+        if let Some(rotate) = board.rotate.filter(|rotate| ![0, 90, 180, 270].contains(rotate)) {
+            return refuse("rotate", rotate.to_string(), "0, 90, 180 or 270");
         }
         if board.threads.is_some_and(|threads| !(1..=16).contains(&threads)) {
             return refuse("threads", format!("{:?}", board.threads), "1 to 16");
@@ -173,8 +197,10 @@ impl Board {
         let turned = ["drm:", "fbdev:", "spi:"];
         let turn = |uri: &String| {
             let mut uri = uri.clone();
-            if self.rotate != 0 && turned.iter().any(|kind| uri.starts_with(kind)) {
-                add(&mut uri, "rotate", &self.rotate.to_string());
+            if let Some(rotate) = self.rotate.filter(|rotate| *rotate != 0)
+                && turned.iter().any(|kind| uri.starts_with(kind))
+            {
+                add(&mut uri, "rotate", &rotate.to_string());
             }
             uri
         };
@@ -239,6 +265,25 @@ mod tests {
     }
 
     #[test]
+    fn a_file_without_a_name_changes_the_board_that_this_is() {
+        let base = || {
+            let text = "name='b'\ncamera='v4l2:'\ndisplay=['drm:']\nrotate=90\nthreads=4\n\
+                        [controls]\ngain=1\n";
+            Board::parse("b.toml", text).unwrap()
+        };
+        let over = |text: &str| parse_toml::<Board>("f.toml", text).unwrap().over(base());
+        assert_eq!(over("# nothing said\n"), base());
+        let turned = over("rotate=0\nthreads=2\n");
+        assert_eq!((turned.name.as_str(), turned.threads), ("b", Some(2)));
+        assert_eq!(turned.displays(), ["drm:"]);
+        assert_eq!(turned.camera().unwrap(), "v4l2:?control.gain=1");
+        let other = over("camera='file:x.png'\ndisplay=['fbdev:']\n");
+        assert_eq!(other.camera().unwrap(), "file:x.png");
+        assert_eq!(other.displays(), ["fbdev:?rotate=90"]);
+        assert_eq!(Board::parse("f.toml", "").unwrap(), Board::detect().unwrap());
+    }
+
+    #[test]
     fn mistakes_are_named() {
         assert!(error("name='b'\ncammera='v4l2:'").contains("did you mean \"camera\"?"));
         assert!(error("name='b'\nrotate=45").contains("expected 0, 90, 180 or 270"));
@@ -246,7 +291,6 @@ mod tests {
         assert!(error("name='b'\nstale_after_ms=1").contains("50 to 60000"));
         assert!(error("name='b'\n[controls]\ngain=3").contains("a camera \"v4l2:\""));
         assert!(error("name='b'\ncamera='v4l2:'\n[controls]\ngain='1&x=2'").contains("no & ="));
-        assert!(error("camera='v4l2:'").contains("missing field `name`"));
         let unknown = Board::open("rpi44").unwrap_err().to_string();
         assert!(unknown.contains("did you mean \"rpi4\"?"), "{unknown}");
     }
