@@ -87,7 +87,7 @@ impl Expected {
             bytes.extend(row.chunks_exact(4).flat_map(|pixel| [pixel[2], pixel[1], pixel[0]]));
         });
         let picture = RgbImage::from_raw(size.width, size.height, bytes).unwrap();
-        Expected { picture, rows: size.height }
+        Expected { picture }
     }
 
     /// The picture as a screen's memory has it: blue, green, red, unused.
