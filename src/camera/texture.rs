@@ -15,7 +15,8 @@ impl Texture {
     /// weight that stands beside it; the sum of all weights should be 256.
     pub fn new(seed: u64, octaves: &[(usize, i64)]) -> Texture {
         let value = |octave: usize, x: usize, y: usize| {
-            (mix(seed ^ (octave << 32 | y << 16 | x) as u64) >> 56) as i64 - 128
+            let place = (octave as u64) << 32 | (y as u64) << 16 | x as u64;
+            (mix(seed ^ place) >> 56) as i64 - 128
         };
         let texel = |at: usize| {
             let (x, y) = (at % SIDE, at / SIDE);

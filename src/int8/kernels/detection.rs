@@ -35,6 +35,7 @@ impl Kernels {
 
     /// The sets that this processor has, the fastest last.
     pub fn all_available() -> Vec<Self> {
+        #[allow(unused_mut, reason = "other processors have no more")]
         let mut available = vec![Kernels::Reference];
         #[cfg(target_arch = "x86_64")]
         {
