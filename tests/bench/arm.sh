@@ -78,23 +78,7 @@ for argument; do
     for cpu in $cpus; do
         kernels=$(ICOUNT_OUT="$work/count" qemu-aarch64 -cpu "$cpu" \
             -plugin "$work/icount.so" "$examples/inferences" "$model")
-        if [ "$1" = --frame ]; then
-    shift
-    echo "640x480 YUYV to the screen, beside the network:"
-    for cpu in $cpus; do
-        ICOUNT_OUT="$work/count" qemu-aarch64 -cpu "$cpu" -plugin "$work/icount.so" "$examples/frames"
-        # Marks 3 and 4 are around the bare network, 7 and 8 around a whole frame.
-        awk -v cpu="$cpu" '
-            / mark / { sub("total=", "", $3); mark[++n] = $3 }
-            END {
-                beside = mark[8] - mark[7] - (mark[4] - mark[3])
-                printf "%-11s %.2f million, %.1f a pixel\n", cpu, beside / 1e6, beside / (640 * 480)
-            }' "$work/count"
-    done
-    [ $# -gt 0 ] || exit 0
-fi
-
-printf '%-12s %-11s %-8s %10s %8s %8s %8s %8s\n' "$name" "$cpu" "$kernels" \
+        printf '%-12s %-11s %-8s %10s %8s %8s %8s %8s\n' "$name" "$cpu" "$kernels" \
             "$(field total)" "$(field load)" "$(field store)" "$(field branch)" "$(field int)"
     done
 done
