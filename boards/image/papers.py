@@ -8,9 +8,12 @@ import hashlib
 import json
 import os
 import pathlib
-import subprocess
+import sys
 import tomllib
 import uuid
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+from crates import crates, licence_texts
 
 TARGET = "aarch64-unknown-linux-gnu"
 
@@ -20,31 +23,6 @@ def debian_packages(listing):
     for line in listing.read_text().splitlines():
         suite, name, version, folder = line.split(" ", 3)
         yield suite, name, version, pathlib.Path(folder)
-
-
-def crates(manifest):
-    """The crates that the program is linked from, and their folders."""
-    command = ["cargo", "metadata", "--format-version=1", "--locked", "--filter-platform", TARGET]
-    answer = subprocess.run([*command, "--manifest-path", manifest], check=True, capture_output=True)
-    metadata = json.loads(answer.stdout)
-    packages = {package["id"]: package for package in metadata["packages"]}
-    nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
-    found, open_ = set(), [metadata["resolve"]["root"]]
-    while open_:
-        if (at := open_.pop()) in found:
-            continue
-        found.add(at)
-        for dependency in nodes[at]["deps"]:
-            # What builds and tests the program is not in it.
-            if any(kind["kind"] is None for kind in dependency["dep_kinds"]):
-                open_.append(dependency["pkg"])
-    return sorted((packages[at] for at in found), key=lambda crate: (crate["name"], crate["version"]))
-
-
-def licence_texts(folder):
-    names = ("licen", "copying", "notice", "unlicense")
-    files = [path for path in folder.iterdir() if path.is_file() and path.name.lower().startswith(names)]
-    return [path.read_text(errors="replace").strip() for path in sorted(files)]
 
 
 def main():
@@ -83,7 +61,7 @@ def main():
 
     overview += ["", "Rust crates in the program, and their licences (texts: rust-crates.txt):", ""]
     texts = {}
-    for crate in crates(arguments.manifest):
+    for crate in crates(arguments.manifest, TARGET):
         name, version, licence = crate["name"], crate["version"], crate["license"] or "see its text"
         overview.append(f"    {name} {version}: {licence}")
         component = {
@@ -99,7 +77,7 @@ def main():
         if crate["source"] is None:
             del component["purl"]
         components.append(component)
-        for text in licence_texts(pathlib.Path(crate["manifest_path"]).parent):
+        for text in licence_texts(crate):
             texts.setdefault(text, []).append(f"{name} {version}")
 
     card = tomllib.loads(arguments.model.read_text())
