@@ -174,6 +174,7 @@ pub fn tensors(
     let options = Options {
         resolve: &|input| Ok(shape(input.index)),
         threads: arguments.threads,
+        memory: arguments.memory,
         compared: &|_| None,
     };
     let network = load(&files.path, files.proto, &options)?;

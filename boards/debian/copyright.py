@@ -3,6 +3,7 @@
 import pathlib
 import re
 import sys
+import tomllib
 
 root = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(root / "boards"))
@@ -15,9 +16,9 @@ segcam: segmentation of a camera's pictures, offline, on the screen.
 
 {licence}
 {rule}
-The network /usr/share/segcam/models/selfie, which is in the program, too:
+The networks under /usr/share/segcam/models, of which selfie is in the program, too:
 
-{notice}
+{networks}
 {rule}
 The photograph in the program (the camera synthetic:portrait) is NASA's portrait of Eileen
 Collins, GPN-2000-001177, in the public domain.
@@ -41,6 +42,15 @@ Their notices and texts, the Apache License left out:
 """
 
 
+def networks():
+    for path in sorted(root.glob("models/*/model.toml")):
+        card = tomllib.loads(path.read_text())
+        yield f"{card['name']}: {card['license']}\n  {card['source']}"
+        notice = path.with_name("NOTICE")
+        if notice.exists():
+            yield f"\n{notice.read_text()}"
+
+
 def main():
     found = crates(root / "Cargo.toml", sys.argv[1])
     found = [crate for crate in found if crate["source"]]
@@ -53,7 +63,7 @@ def main():
     licence = (root / "LICENSE-MIT").read_text().strip()
     print(HEAD.format(
         licence=(root / "LICENSE").read_text() + "\n" + licence + "\n",
-        notice=(root / "models/selfie/NOTICE").read_text(),
+        networks="\n".join(networks()),
         crates="\n".join(f"  {crate['name']} {crate['version']}: {crate['license']}" for crate in found),
         rule=RULE,
     ))

@@ -31,7 +31,6 @@ def main():
     parser.add_argument("--version", required=True)
     parser.add_argument("--packages", required=True, type=pathlib.Path)
     parser.add_argument("--manifest", required=True)
-    parser.add_argument("--model", required=True, type=pathlib.Path)
     parser.add_argument("boot", type=pathlib.Path)
     arguments = parser.parse_args()
     licences = arguments.boot / "licences"
@@ -80,16 +79,18 @@ def main():
         for text in licence_texts(crate):
             texts.setdefault(text, []).append(f"{name} {version}")
 
-    card = tomllib.loads(arguments.model.read_text())
-    overview += ["", f"Network: {card['name']}, {card['license']}", f"    {card['source']}"]
-    components.append({
-        "type": "machine-learning-model",
-        "bom-ref": f"model:{card['name']}",
-        "name": card["name"],
-        "licenses": [{"license": {"id": card["license"]}}],
-        "hashes": [{"alg": "SHA-256", "content": card["sha256"]}],
-        "description": card["source"],
-    })
+    overview += ["", "Networks, in the folder models:", ""]
+    for path in sorted(arguments.boot.glob("models/*/model.toml")):
+        card = tomllib.loads(path.read_text())
+        overview.append(f"    {card['name']}, {card['license']}: {card['source']}")
+        components.append({
+            "type": "machine-learning-model",
+            "bom-ref": f"model:{card['name']}",
+            "name": card["name"],
+            "licenses": [{"expression": card["license"]}],
+            "hashes": [{"alg": "SHA-256", "content": card["sha256"]}],
+            "description": card["source"],
+        })
     for path in sorted(arguments.boot.glob("*")):
         if path.is_file():
             components.append({

@@ -54,7 +54,7 @@ impl CardArguments {
         let (card, set) = (self.card.clone(), self.set.clone());
         let threads =
             std::thread::available_parallelism().map_or(1, |count| count.get().min(MOST_THREADS));
-        ModelArguments { model: model.to_owned(), card, set, threads, labels: true }
+        ModelArguments { model: model.to_owned(), card, set, threads, memory: None, labels: true }
     }
 }
 

@@ -182,6 +182,7 @@ fn prepare(arguments: &RunArguments, board: &Board) -> Result<Ready, Unready> {
     let named = arguments.model.as_deref().or(board.model.as_deref()).unwrap_or(BUILT_IN);
     let mut named = arguments.card.of(named);
     named.threads = board.threads.unwrap_or(named.threads);
+    named.memory = board.memory();
     let model = model::open(&named).map_err(|error| Unready::Model(error.into()))?;
     let settings = arguments.settings(board, &model)?;
     let camera = arguments.camera.clone().or_else(|| board.camera());

@@ -6,6 +6,7 @@
 //! tested = "not on hardware yet"
 //! cpu = "4 x Cortex-A72"
 //! threads = 4                     # that one inference is split over
+//! memory_mb = 512                 # the most that a network may take, 16 to 65536
 //! model = "builtin"               # a model folder, an ONNX file, or "builtin"
 //! camera = "v4l2:"                # a camera URI
 //! display = ["drm:", "fbdev:"]    # display URIs: the first that opens
@@ -15,8 +16,16 @@
 //!
 //! [controls]                      # of a V4L2 camera, by name
 //! brightness = 128
+//!
+//! [image]                         # for boards/build, of Debian's packages and the firmware's files
+//! suite = "trixie"                # the kernel's, of linux-image-arm64
+//! device_trees = ["bcm2711-rpi-4-b"]
+//! firmware = ["start4.elf", "fixup4.dat"]
+//! config = ["arm_64bit=1"]        # further lines of its config.txt
+//! console = "ttyS1"               # of the kernel
+//! imager = "pi4-64bit"            # its name in rpi-imager's list
 //! ```
-//! All keys but `name` may be left out. A file without a name changes the board that this is: what
+//! All keys may be left out. A file without a name changes the board that this is: what
 //! it leaves out is as that one has it.
 
 use super::{ConfigError, parse_toml, read_text};
@@ -75,6 +84,7 @@ pub struct Board {
     pub cpu: String,
     /// None: as many as the processor has, up to four.
     pub threads: Option<usize>,
+    memory_mb: Option<u64>,
     pub model: Option<String>,
     camera: Option<String>,
     #[serde(default)]
@@ -84,6 +94,20 @@ pub struct Board {
     pub watchdog: Option<String>,
     #[serde(default)]
     controls: BTreeMap<String, Value>,
+    #[serde(default)]
+    image: Image,
+}
+
+/// What `boards/build` makes an image of; here so that its mistakes are found like all others.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Image {
+    suite: String,
+    device_trees: Vec<String>,
+    firmware: Vec<String>,
+    config: Vec<String>,
+    console: String,
+    imager: String,
 }
 
 impl Board {
@@ -140,6 +164,7 @@ impl Board {
         let own_controls = self.camera.is_some() || !self.controls.is_empty();
         Board {
             threads: self.threads.or(base.threads),
+            memory_mb: self.memory_mb.or(base.memory_mb),
             model: self.model.or(base.model),
             camera: self.camera.or(base.camera),
             display: if self.display.is_empty() { base.display } else { self.display },
@@ -161,10 +186,15 @@ impl Board {
             return refuse("rotate", rotate.to_string(), "0, 90, 180 or 270");
         }
         if board.threads.is_some_and(|threads| !(1..=16).contains(&threads)) {
-            return refuse("threads", format!("{:?}", board.threads), "1 to 16");
+            let threads = board.threads.unwrap_or_default().to_string();
+            return refuse("threads", threads, "1 to 16");
+        }
+        if let Some(memory) = board.memory_mb.filter(|memory| !(16..=65536).contains(memory)) {
+            return refuse("memory_mb", memory.to_string(), "16 to 65536");
         }
         if board.stale_after_ms.is_some_and(|ms| !(50..=60_000).contains(&ms)) {
-            return refuse("stale_after_ms", format!("{:?}", board.stale_after_ms), "50 to 60000");
+            let found = board.stale_after_ms.unwrap_or_default().to_string();
+            return refuse("stale_after_ms", found, "50 to 60000");
         }
         if let Some((name, value)) = board.controls.iter().find(|(name, value)| {
             let plain = |text: &str| !text.contains(['&', '=', '?']);
@@ -205,6 +235,11 @@ impl Board {
             uri
         };
         self.display.iter().map(turn).collect()
+    }
+
+    /// The most bytes that a network may take.
+    pub fn memory(&self) -> Option<u64> {
+        self.memory_mb.map(|memory| memory << 20)
     }
 
     pub fn stale_after(&self) -> Duration {
@@ -288,6 +323,8 @@ mod tests {
         assert!(error("name='b'\ncammera='v4l2:'").contains("did you mean \"camera\"?"));
         assert!(error("name='b'\nrotate=45").contains("expected 0, 90, 180 or 270"));
         assert!(error("name='b'\nthreads=0").contains("1 to 16"));
+        assert!(error("name='b'\nmemory_mb=1").contains("found 1, expected 16 to 65536"));
+        assert!(error("name='b'\n[image]\nsweet='x'").contains("did you mean \"suite\"?"));
         assert!(error("name='b'\nstale_after_ms=1").contains("50 to 60000"));
         assert!(error("name='b'\n[controls]\ngain=3").contains("a camera \"v4l2:\""));
         assert!(error("name='b'\ncamera='v4l2:'\n[controls]\ngain='1&x=2'").contains("no & ="));

@@ -40,8 +40,11 @@ pub struct Report {
 /// Reports on a model, whether it runs or not.
 pub fn inspect(path: &str, model: &ModelProto, resolve: &Resolve) -> Report {
     let typed = load::type_graph(path, model.clone(), resolve);
-    let network =
-        load::load(path, model.clone(), &Options { resolve, threads: 1, compared: &|_| None });
+    let network = load::load(
+        path,
+        model.clone(),
+        &Options { resolve, threads: 1, memory: None, compared: &|_| None },
+    );
     let mut operators = listed(model);
     if let Ok(typed) = &typed {
         add_shapes_and_macs(&mut operators, typed);

@@ -3,7 +3,7 @@
 use super::lower::wire::{Way, Ways, wire};
 use super::lower::{self, Fact, Facts, Lowered, lower};
 use super::ops::region::{Region, Threads};
-use super::{NetworkError, contain, ops, proto, qdq};
+use super::{NetworkError, contain, memory, ops, proto, qdq};
 use crate::int8::kernels::Kernels;
 use crate::int8::program::Program;
 use std::collections::HashSet;
@@ -15,10 +15,6 @@ use tract_onnx::pb::{
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::SimplePlan;
 use tract_onnx::tract_hir::infer::{InferenceFact, InferenceModel, InferenceModelExt};
-use tract_onnx::tract_hir::internal::DimLike;
-
-/// The most that all values of one inference together may take, in bytes.
-const MAX_VALUES: u64 = 4 << 30;
 
 /// An input or output: its name, element type and shape.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,6 +59,8 @@ pub struct Options<'a> {
     pub resolve: &'a Resolve<'a>,
     /// That integer operators split their rows over.
     pub threads: usize,
+    /// The most bytes it may take; None: as many as there are.
+    pub memory: Option<u64>,
     /// The output of which only the largest along an axis will be asked for, and that axis: it
     /// may come as bytes (i8) that have the same order.
     pub compared: &'a dyn Fn(&Ports) -> Option<(usize, usize)>,
@@ -103,7 +101,7 @@ pub fn load(path: &str, mut model: ModelProto, options: &Options) -> Result<Netw
     weights.put_back(&mut whole);
     let facts = contained(path, || Facts::new(&whole, &inferred).map_err(fail))?;
     drop(inferred);
-    check_memory(path, facts.bytes())?;
+    memory::check_values(path, facts.bytes())?;
     check_windows(path, &whole, &facts)?;
     let ports = ports(path, &whole, &facts)?;
     let compared = (options.compared)(&ports);
@@ -133,8 +131,11 @@ pub fn load(path: &str, mut model: ModelProto, options: &Options) -> Result<Netw
         let mut optimized = typed.into_decluttered().map_err(fail)?;
         ops::replace_resize(&mut optimized).map_err(fail)?;
         let optimized = optimized.into_optimized().map_err(fail)?;
-        check_memory(path, bytes(&optimized))?;
+        memory::check_values(path, memory::values(&optimized))?;
         let plan = SimplePlan::new(optimized).map_err(fail)?;
+        if let Some(limit) = options.memory {
+            memory::check_budget(path, &plan, limit)?;
+        }
         Ok(Network { ports, plan, ways: ways.list() })
     })
 }
@@ -180,7 +181,7 @@ pub fn type_graph(
         let graph = infer(&model, &inputs).map_err(fail)?;
         drop(model);
         let typed = graph.into_typed().map_err(fail)?;
-        check_memory(path, bytes(&typed))?;
+        memory::check_values(path, memory::values(&typed))?;
         Ok(typed)
     })
 }
@@ -323,19 +324,6 @@ fn unsupported(path: &str, opset: i64, node: &NodeProto) -> NetworkError {
     }
 }
 
-/// What all values of a graph take together.
-fn bytes(model: &TypedModel) -> u64 {
-    let outputs = model.nodes().iter().flat_map(|node| &node.outputs);
-    let bytes = outputs.map(|output| {
-        let fact = &output.fact;
-        let mut dims = fact.shape.iter();
-        dims.try_fold(fact.datum_type.size_of() as u64, |bytes, dim| {
-            Some(bytes.saturating_mul(dim.to_usize().ok()? as u64))
-        })
-    });
-    bytes.flatten().fold(0, u64::saturating_add)
-}
-
 /// Names the first node whose window is longer than its padded input: nothing comes out of it.
 fn check_windows(path: &str, graph: &GraphProto, facts: &Facts) -> Result<(), NetworkError> {
     let empty = |names: &[String]| {
@@ -354,15 +342,6 @@ fn check_windows(path: &str, graph: &GraphProto, facts: &Facts) -> Result<(), Ne
         }),
         None => Ok(()),
     }
-}
-
-/// Refuses graphs whose values no board could hold, before anything of that size is made.
-fn check_memory(path: &str, total: u64) -> Result<(), NetworkError> {
-    if total > MAX_VALUES {
-        let (found, limit) = (total >> 20, MAX_VALUES >> 20);
-        return Err(NetworkError::Memory { path: path.to_owned(), found, limit });
-    }
-    Ok(())
 }
 
 /// tract tells where it failed in the outer errors and why in the innermost.

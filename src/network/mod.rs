@@ -3,12 +3,13 @@
 //! [`model`] resolves what the user named (a folder, an ONNX file, the built-in one) and checks
 //! card against network. [`proto`] checks the file's bytes, [`qdq`] brings quantized graphs to one
 //! form, and [`load`] makes tract's plan: [`lower`] finds what runs in integers, our own operators
-//! ([`ops`]) stand where tract lacks one or differs from ONNX. [`plan`] runs it, [`inspect`] tells
-//! about it, [`receptive`] finds what tiles need to know.
+//! ([`ops`]) stand where tract lacks one or differs from ONNX. [`plan`] runs it, [`memory`] knows
+//! what that takes, [`inspect`] tells about it, [`receptive`] finds what tiles need to know.
 
 pub mod inspect;
 pub mod load;
 pub mod lower;
+pub mod memory;
 pub mod model;
 pub mod ops;
 pub mod plan;
@@ -44,6 +45,10 @@ pub enum NetworkError {
         "{path}: would take {found} MB for its largest values; at most {limit} MB are allowed. Use a smaller input size"
     )]
     Memory { path: String, found: u64, limit: u64 },
+    #[error(
+        "{path}: needs {found} MB to run; the board allows it {limit} (memory_mb). Use a smaller or a quantized network, or a smaller input size"
+    )]
+    Budget { path: String, found: u64, limit: u64 },
     #[error("{path}: {field}: found {found}, expected {expected}")]
     Card { path: String, field: String, found: String, expected: String },
     #[error("input {index} \"{name}\": found {found}, expected {expected}")]

@@ -27,6 +27,8 @@ pub struct ModelArguments {
     pub set: Vec<String>,
     /// Threads that integer operators split their rows over.
     pub threads: usize,
+    /// The most bytes the network may take; None: as many as there are.
+    pub memory: Option<u64>,
     /// Only labels will be asked for: how far apart scores are does not matter.
     pub labels: bool,
 }
@@ -144,6 +146,7 @@ pub fn open(arguments: &ModelArguments) -> Result<Model, NetworkError> {
     let options = Options {
         resolve: &|input| open_shape(&path, input, &card),
         threads: arguments.threads,
+        memory: arguments.memory,
         compared: &compared,
     };
     let network = load(&path, files.proto, &options)?;

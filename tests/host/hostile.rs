@@ -34,7 +34,8 @@ pub fn load_network(bytes: &[u8]) -> Result<load::Network, String> {
     let model = proto::parse("m.onnx", bytes).map_err(|error| error.to_string())?;
     let resolve =
         |input: &load::OpenInput| Ok(input.shape.iter().map(|dim| dim.unwrap_or(16)).collect());
-    let options = load::Options { resolve: &resolve, threads: 1, compared: &|_| None };
+    let options =
+        load::Options { resolve: &resolve, threads: 1, memory: None, compared: &|_| None };
     load::load("m.onnx", model, &options).map_err(|error| error.to_string())
 }
 

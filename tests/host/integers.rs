@@ -10,7 +10,7 @@ use tract_onnx::prelude::*;
 fn load(graph: Graph, compared: Option<(usize, usize)>) -> Network {
     let model = proto::parse("m.onnx", &graph.bytes()).unwrap();
     let resolve = |_: &load::OpenInput| unreachable!("all sizes are given");
-    let options = Options { resolve: &resolve, threads: 1, compared: &|_| compared };
+    let options = Options { resolve: &resolve, threads: 1, memory: None, compared: &|_| compared };
     load::load("m.onnx", model, &options).unwrap()
 }
 
