@@ -2,7 +2,6 @@
 
 use crate::camera::{self, Arrival, CameraError, Wanted};
 use crate::compose::{Compositor, Scene, Settings, Shown, Status};
-use crate::decode::{LabelMap, shares};
 use crate::frame::{Frame, Layout, LayoutError, PixelFormat};
 use crate::int8::program::Program;
 use crate::network::NetworkError;
@@ -11,7 +10,7 @@ use crate::network::load::describe;
 use crate::network::model::{Model, ModelArguments, open};
 use crate::network::ops::region::Region;
 use crate::network::plan::OperatorTime;
-use crate::segment::{SegmentError, Segmenter, Trace};
+use crate::segment::{SegmentError, Segmented, Segmenter, Trace};
 use allocation_counter::{AllocationInfo, measure};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -129,8 +128,7 @@ pub fn run(
     let model = Arc::new(opened.unwrap_or_else(|| open(arguments))?);
     let weight_bytes = u64::try_from(loading.bytes_current).unwrap_or(0);
     let mut segmenter = Segmenter::new(Arc::clone(&model))?;
-    let mut labels = LabelMap::default();
-    let mut areas = vec![0.0; model.classes.len()];
+    let mut segmented = Segmented::new(frame);
     let mut compositor = Compositor::default();
     let (status, settings) = (Status::default(), Settings::default());
     let picture_bytes = 4 * frame_size.0 as usize * frame_size.1 as usize;
@@ -148,15 +146,13 @@ pub fn run(
         let operators_of_one = Vec::with_capacity(4096);
         segmenter.trace = Some(Trace { operators: operators_of_one, ..Trace::default() });
         let mut result = None;
-        let heap = measure(|| result = Some(segmenter.segment(&frame, &mut labels)));
-        let Some(Ok(times)) = result else {
+        let heap = measure(|| result = Some(segmented.segment(&mut segmenter)));
+        let Some(Ok(())) = result else {
             return Err(result.and_then(Result::err).map_or(BenchError::NoFrame, BenchError::from));
         };
         let start = Instant::now();
         let composing = measure(|| {
-            shares(&labels, &mut areas);
-            let shown =
-                Shown::Live { frame: &frame, labels: &labels, shares: &areas, age: Duration::ZERO };
+            let shown = Shown::result(&segmented, Duration::MAX);
             let scene =
                 Scene { shown, classes: &model.classes, status: &status, settings: &settings };
             compositor.compose(&scene, None, &mut |y, row| {
@@ -167,11 +163,12 @@ pub fn run(
         let composed = start.elapsed();
         black_box(&*picture);
         let start = Instant::now();
-        copy_once(&frame.data, picture);
+        copy_once(&segmented.frame().data, picture);
         let copied = start.elapsed();
         if iteration == 0 {
             continue;
         }
+        let times = *segmented.times();
         let mut trace = segmenter.trace.take().unwrap_or_default();
         trace.operators.shrink_to_fit();
         executor = trace.executor;

@@ -2,15 +2,13 @@
 
 use crate::camera::{CameraError, read_picture};
 use crate::compose::{Compositor, Scene, Settings, Shown, Status};
-use crate::decode::{LabelMap, shares};
 use crate::files::{self, WriteError};
-use crate::frame::Frame;
 use crate::network::NetworkError;
 use crate::network::load::{Options, describe, load};
 use crate::network::model::{Model, ModelArguments, read};
 use crate::network::plan::Session;
 use crate::npy::{self, NpyError};
-use crate::segment::{SegmentError, Segmenter};
+use crate::segment::{Mask, SegmentError, Segmented, Segmenter};
 use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashSet};
@@ -54,8 +52,7 @@ pub struct ImageResult {
 pub struct Inferer {
     segmenter: Segmenter,
     folder: PathBuf,
-    frame: Frame,
-    labels: LabelMap,
+    segmented: Segmented,
     compositor: Compositor,
     written: HashSet<PathBuf>,
 }
@@ -68,13 +65,11 @@ impl Inferer {
         let name = model.name.clone();
         let segmenter =
             Segmenter::new(model).map_err(|error| InferError::Segment { file: name, error })?;
-        let (labels, compositor) = (LabelMap::default(), Compositor::default());
         Ok(Inferer {
             segmenter,
             folder,
-            frame: Frame::empty(),
-            labels,
-            compositor,
+            segmented: Segmented::default(),
+            compositor: Compositor::default(),
             written: HashSet::new(),
         })
     }
@@ -84,31 +79,35 @@ impl Inferer {
     pub fn image(&mut self, path: &Path) -> Result<ImageResult, InferError> {
         let start = Instant::now();
         let file = path.display().to_string();
-        read_picture(path, &mut self.frame)?;
-        let times = self
-            .segmenter
-            .segment(&self.frame, &mut self.labels)
+        read_picture(path, self.segmented.frame_mut())?;
+        self.segmented
+            .segment(&mut self.segmenter)
             .map_err(|error| InferError::Segment { file: file.clone(), error })?;
         let model = Arc::clone(self.segmenter.model());
-        let mut areas = vec![0.0; model.classes.len()];
-        shares(&self.labels, &mut areas);
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        let mask = self.folder.join(format!("{stem}.mask.png"));
+        let mask_path = self.folder.join(format!("{stem}.mask.png"));
         let overlay = self.folder.join(format!("{stem}.overlay.png"));
-        if !self.written.insert(mask.clone()) {
-            return Err(InferError::Twice { file, path: mask });
+        if !self.written.insert(mask_path.clone()) {
+            return Err(InferError::Twice { file, path: mask_path });
         }
-        let (width, height) = (self.labels.width, self.labels.height);
-        let bytes = png(&self.labels.ids, width, height, ExtendedColorType::L8, &mask)?;
-        files::write(&mask, &bytes)?;
-        let pixels = self.overlay(&areas, start.elapsed());
+        // A picture in a file is of any age.
+        let Some(mask) = self.segmented.mask(Duration::MAX) else {
+            let error = NetworkError::Run("it gave no mask".to_owned()).into();
+            return Err(InferError::Segment { file, error });
+        };
+        let (labels, areas) = (mask.labels(), mask.shares());
+        let (width, height) = (labels.width, labels.height);
+        let bytes = png(&labels.ids, width, height, ExtendedColorType::L8, &mask_path)?;
+        files::write(&mask_path, &bytes)?;
+        let pixels = draw_overlay(&mut self.compositor, &model, mask);
         let bytes = png(&pixels, width, height, ExtendedColorType::Rgb8, &overlay)?;
         files::write(&overlay, &bytes)?;
+        let times = self.segmented.times();
         let milliseconds = |time: Duration| time.as_secs_f32() * 1e3;
-        let present = model.classes.iter().zip(areas).filter(|(_, share)| *share > 0.0);
+        let present = model.classes.iter().zip(areas).filter(|(_, share)| **share > 0.0);
         Ok(ImageResult {
             file,
-            mask,
+            mask: mask_path,
             overlay,
             age_ms: milliseconds(start.elapsed()),
             stages: BTreeMap::from([
@@ -116,26 +115,25 @@ impl Inferer {
                 ("network", milliseconds(times.network)),
                 ("decode", milliseconds(times.decode)),
             ]),
-            classes: present.map(|(class, share)| (class.name.clone(), share)).collect(),
+            classes: present.map(|(class, share)| (class.name.clone(), *share)).collect(),
         })
     }
+}
 
-    /// The mask over the image, as RGB.
-    fn overlay(&mut self, areas: &[f32], age: Duration) -> Vec<u8> {
-        let model = self.segmenter.model();
-        let settings = Settings { status: false, ..Settings::default() };
-        let scene = Scene {
-            shown: Shown::Live { frame: &self.frame, labels: &self.labels, shares: areas, age },
-            classes: &model.classes,
-            status: &Status::default(),
-            settings: &settings,
-        };
-        let mut pixels = Vec::with_capacity(3 * self.labels.ids.len());
-        self.compositor.compose(&scene, None, &mut |_, row| {
-            pixels.extend(row.chunks_exact(4).flat_map(|pixel| [pixel[2], pixel[1], pixel[0]]));
-        });
-        pixels
-    }
+/// The mask over the image, as RGB.
+fn draw_overlay(compositor: &mut Compositor, model: &Model, mask: Mask) -> Vec<u8> {
+    let settings = Settings { status: false, ..Settings::default() };
+    let scene = Scene {
+        shown: Shown::Live(mask),
+        classes: &model.classes,
+        status: &Status::default(),
+        settings: &settings,
+    };
+    let mut pixels = Vec::with_capacity(3 * mask.labels().ids.len());
+    compositor.compose(&scene, None, &mut |_, row| {
+        pixels.extend(row.chunks_exact(4).flat_map(|pixel| [pixel[2], pixel[1], pixel[0]]));
+    });
+    pixels
 }
 
 fn png(

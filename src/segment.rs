@@ -1,10 +1,14 @@
 //! One frame through prepare, network and decode.
 
+mod segmented;
+
+pub use segmented::{Mask, Segmented};
+
 use crate::config::card::Fit;
 use crate::decode::{
     DecodeError, Decoder, Elements, LabelMap, Mapping, Scores, TileError, TilePlan, Tiling,
 };
-use crate::frame::Frame;
+use crate::frame::{Frame, Layout, PixelFormat};
 use crate::network::NetworkError;
 use crate::network::model::{Model, OutputSpec};
 use crate::network::plan::{OperatorTime, Session};
@@ -25,7 +29,12 @@ pub enum SegmentError {
     Decode(#[from] DecodeError),
     #[error(transparent)]
     Tile(#[from] TileError),
+    #[error("the network's scores are not numbers (NaN); check its weights, or export it again")]
+    NotANumber,
 }
+
+/// The picture that a network is tried with.
+const GREY: u8 = 128;
 
 /// Takes the scores of a part of a frame, and where they belong.
 pub type Part<'a> =
@@ -69,6 +78,19 @@ impl Segmenter {
         let decoder = Decoder::new(output.kind, output.threshold, model.classes.len());
         let window = window(&model);
         Ok(Segmenter { model, session, prepare, decoder, window, tiles: None, trace: None })
+    }
+
+    /// As `new`, after it labelled a grey picture: a network that cannot run fails here. Also what
+    /// the inference took.
+    pub fn checked(model: Arc<Model>) -> Result<(Segmenter, Duration), SegmentError> {
+        let mut segmenter = Segmenter::new(model)?;
+        let input = segmenter.model.input;
+        let layout = Layout::packed(PixelFormat::Rgb, input.width, input.height)
+            .map_err(|error| NetworkError::Run(error.to_string()))?;
+        let mut frame = Frame::new(layout);
+        frame.data.fill(GREY);
+        let times = segmenter.segment(&frame, &mut LabelMap::default())?;
+        Ok((segmenter, times.network))
     }
 
     pub fn model(&self) -> &Arc<Model> {
@@ -214,5 +236,10 @@ fn scores<'a>(tensor: &'a Tensor, spec: &OutputSpec) -> Result<Scores<'a>, Segme
         DatumType::I64 => read(tensor, Elements::I64)?,
         other => return Err(NetworkError::Run(format!("an output of {other:?}")).into()),
     };
+    if let Elements::F32(values) = elements
+        && values.iter().fold(false, |found, value| found | value.is_nan())
+    {
+        return Err(SegmentError::NotANumber);
+    }
     Ok(Scores::new(elements, spec.axes, [spec.channels, spec.height, spec.width])?)
 }

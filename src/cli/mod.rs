@@ -1,10 +1,12 @@
 //! The command line: raw arguments -> a checked command -> an exit code.
 //!
-//! Exit codes: 0 done, 1 failed while running, 2 wrong arguments or configuration. Results go to
+//! Exit codes: 0 done, 1 failed while running, 2 wrong arguments or configuration, 3 a part of the
+//! program did not answer any more. Results go to
 //! standard output, diagnostics to standard error.
 
 mod arguments;
 mod log;
+mod reload;
 mod run;
 
 use crate::bench::{self, BenchError};
@@ -34,13 +36,24 @@ enum Failure {
     /// Exit code 1.
     #[error("{0}")]
     Running(String),
+    /// Exit code 3.
+    #[error("{0}")]
+    Stalled(String),
 }
 
 impl Failure {
+    const STALLED: u8 = 3;
+
+    fn text(&self) -> &str {
+        let (Failure::Configuration(text) | Failure::Running(text) | Failure::Stalled(text)) = self;
+        text
+    }
+
     fn code(&self) -> u8 {
         match self {
             Failure::Configuration(_) => 2,
             Failure::Running(_) => 1,
+            Failure::Stalled(_) => Failure::STALLED,
         }
     }
 }
@@ -71,7 +84,10 @@ impl From<DisplayError> for Failure {
 
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Failure {
-        Failure::Running(error.to_string())
+        match error {
+            RunError::Stalled(_) => Failure::Stalled(error.to_string()),
+            error => Failure::Running(error.to_string()),
+        }
     }
 }
 

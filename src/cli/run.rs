@@ -3,6 +3,7 @@
 use super::Failure;
 use super::arguments::RunArguments;
 use super::log::HeldLog;
+use super::reload::{self, Watched};
 use crate::camera::{self, Camera, Wanted};
 use crate::compose::{Compositor, Scene, Settings, Shown, Status};
 use crate::config;
@@ -10,12 +11,14 @@ use crate::config::board::Board;
 use crate::display::{self, Display, DisplayError};
 use crate::health::watchdog::Watchdog;
 use crate::network::model::{self, BUILT_IN, Model};
-use crate::pipeline::{self, Job, KEYS, Summary};
+use crate::pipeline::{self, Changes, Job, KEYS, Summary};
+use crate::segment::Segmenter;
 use serde::Serialize;
+use std::cell::{Cell, RefCell};
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Frames of a run without a camera named: ten seconds of the built-in one.
 const DEMO_FRAMES: u64 = 300;
@@ -24,6 +27,8 @@ const DEMO_FOLDER: &str = "segcam-out";
 const DEMO_CAMERA: &str = "synthetic:portrait";
 /// How often a screen that says what is wrong is drawn anew, should it have been unplugged.
 const SAY_AGAIN: Duration = Duration::from_secs(1);
+/// To say why the process ends.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 
 impl RunArguments {
     pub fn demo() -> RunArguments {
@@ -31,7 +36,7 @@ impl RunArguments {
         RunArguments { alpha, ..RunArguments::default() }
     }
 
-    fn board(&self) -> Result<Board, Failure> {
+    pub fn board(&self) -> Result<Board, Failure> {
         let board = match &self.board {
             Some(named) => Board::open(named),
             None => Board::detect(),
@@ -81,47 +86,180 @@ impl RunArguments {
 }
 
 pub fn run(arguments: &RunArguments, log: &HeldLog) -> Result<(), Failure> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&stop))
-            .map_err(|error| Failure::Running(format!("signal {signal}: {error}")))?;
-    }
-    let named = arguments.board();
+    let signals = Signals::register()?;
     // A board file that cannot be read leaves the screen to the board that this is.
-    let board = match &named {
-        Ok(board) => board.clone(),
-        Err(_) => Board::detect().map_err(|error| Failure::Configuration(error.to_string()))?,
-    };
+    let detected = || Board::detect().map_err(|error| Failure::Configuration(error.to_string()));
+    let board = arguments.board().or_else(|_| detected())?;
     let (names, first_only) = arguments.displays(&board);
     if names.iter().any(|display| display.starts_with("terminal:")) && io::stderr().is_terminal() {
         log.hold();
     }
     let opened = if first_only { open_first(names) } else { open_all(names) };
     let done = opened.and_then(|displays| {
-        let (names, mut displays): (Vec<String>, Vec<_>) = displays.into_iter().unzip();
+        let (names, displays): (Vec<String>, Vec<_>) = displays.into_iter().unzip();
         log::info!("board {}, {}", board.name, names.join(", "));
-        let mut watchdog = Watchdog::default();
-        if arguments.stay {
-            watchdog = Watchdog::of(&board);
-        }
-        match named.map_err(Unready::Other).and_then(|_| prepare(arguments, &board)) {
-            Ok(ready) => show(arguments, &names, displays, ready, watchdog, stop),
-            Err(unready) => {
-                say(&mut displays, &unready);
-                if arguments.stay {
-                    log::error!("{}", unready.failure());
-                }
-                while arguments.stay && !stop.load(Ordering::Relaxed) {
-                    watchdog.beat();
-                    std::thread::sleep(SAY_AGAIN);
-                    say(&mut displays, &unready);
-                }
-                Err(unready.into())
-            }
-        }
+        let watchdog = if arguments.stay { Watchdog::of(&board) } else { Watchdog::default() };
+        Device { arguments, names, displays, watchdog, signals }.run()
     });
     log.release();
     done
+}
+
+/// What the user or the system asks by signals.
+struct Signals {
+    /// SIGINT or SIGTERM.
+    stop: Arc<AtomicBool>,
+    /// SIGHUP: look at the files again.
+    again: Arc<AtomicBool>,
+}
+
+impl Signals {
+    fn register() -> Result<Signals, Failure> {
+        let signals = Signals { stop: Arc::default(), again: Arc::default() };
+        let flags = [
+            (signal_hook::consts::SIGINT, &signals.stop),
+            (signal_hook::consts::SIGTERM, &signals.stop),
+            (signal_hook::consts::SIGHUP, &signals.again),
+        ];
+        for (signal, flag) in flags {
+            signal_hook::flag::register(signal, Arc::clone(flag))
+                .map_err(|error| Failure::Running(format!("signal {signal}: {error}")))?;
+        }
+        Ok(signals)
+    }
+
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// What stays while models and cameras come and go.
+struct Device<'a> {
+    arguments: &'a RunArguments,
+    /// The displays' URIs.
+    names: Vec<String>,
+    displays: Vec<Box<dyn Display>>,
+    watchdog: Watchdog,
+    signals: Signals,
+}
+
+impl Device<'_> {
+    /// Runs what is configured, and again when that changes. One that stays says what is wrong
+    /// and waits until it is mended.
+    fn run(&mut self) -> Result<(), Failure> {
+        if self.arguments.stay {
+            say(&mut self.displays, Shown::Starting);
+        }
+        loop {
+            let board = self.arguments.board().map_err(Unready::Other);
+            let mut watched = Watched::of(self.arguments, board.as_ref().ok());
+            let ready = board.and_then(|board| Ok((prepare(self.arguments, &board)?, board)));
+            match ready {
+                Ok((ready, board)) => {
+                    if !self.show(ready, &board)? {
+                        return Ok(());
+                    }
+                }
+                Err(unready) => {
+                    say(&mut self.displays, unready.shown());
+                    if !self.arguments.stay || !self.wait(&unready, &mut watched) {
+                        return Err(unready.into());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Says what is wrong until something changes; false when the end comes before.
+    fn wait(&mut self, unready: &Unready, watched: &mut Watched) -> bool {
+        log::error!("{}", unready.failure());
+        let said = Cell::new(Instant::now());
+        let displays = RefCell::new((&mut self.displays, &mut self.watchdog));
+        let signals = &self.signals;
+        reload::wait(watched, &signals.again, &|| {
+            let (displays, watchdog) = &mut *displays.borrow_mut();
+            watchdog.beat();
+            if said.get().elapsed() >= SAY_AGAIN {
+                said.set(Instant::now());
+                say(displays, unready.shown());
+            }
+            signals.stopped()
+        })
+    }
+
+    /// Shows until the end; true when it is to be shown anew with other parts.
+    fn show(&mut self, ready: Ready, board: &Board) -> Result<bool, Failure> {
+        let arguments = self.arguments;
+        if io::stdout().is_terminal() && io::stdin().is_terminal() {
+            log::info!("keys: {}", KEYS);
+        }
+        let mut out = io::stdout();
+        let changes = Arc::new(Changes::default());
+        let over = AtomicBool::new(false);
+        let signals = &self.signals;
+        let (displays, watchdog) = (&mut self.displays, &mut self.watchdog);
+        let summary = std::thread::scope(|scope| {
+            let _over = SetOnDrop(&over);
+            scope.spawn(|| {
+                let over = || over.load(Ordering::Relaxed);
+                reload::follow(arguments, board, &changes, &signals.again, &over);
+            });
+            pipeline::run(Job {
+                segmenter: ready.checked.segmenter,
+                inference: ready.checked.inference,
+                camera: ready.camera,
+                displays,
+                settings: ready.checked.settings,
+                frames: ready.frames,
+                json: if arguments.json { Some(&mut out) } else { None },
+                stop: Arc::clone(&signals.stop),
+                snapshots: DEMO_FOLDER.to_owned(),
+                watchdog,
+                changes: Arc::clone(&changes),
+                abandon,
+            })
+        })?;
+        if changes.take_again() && !self.signals.stopped() {
+            return Ok(true);
+        }
+        self.summarize(&summary)?;
+        Ok(false)
+    }
+
+    fn summarize(&self, summary: &Summary) -> Result<(), Failure> {
+        let mut out = io::stdout();
+        if self.arguments.json {
+            #[derive(Serialize)]
+            struct Last<'a> {
+                summary: &'a Summary,
+            }
+            serde_json::to_writer(&mut out, &Last { summary }).map_err(io::Error::from)?;
+            return Ok(writeln!(out)?);
+        }
+        write!(out, "{summary}")?;
+        for folder in self.names.iter().filter_map(|uri| uri.strip_prefix("png:")) {
+            let folder = folder.split('?').next().unwrap_or(folder);
+            writeln!(out, "pictures   {folder}")?;
+        }
+        Ok(())
+    }
+}
+
+/// However a scope ends, its threads are told.
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Ends the process when the screen does not answer. Standard error may be what it hangs on.
+fn abandon(why: &str) {
+    let why = why.to_owned();
+    std::thread::spawn(move || log::error!("{why}; segcam ends to be started anew"));
+    std::thread::sleep(LAST_WORDS);
+    std::process::exit(Failure::STALLED.into());
 }
 
 /// A display and its URI.
@@ -143,11 +281,18 @@ fn open_first(uris: Vec<String>) -> Result<Vec<Named>, Failure> {
     Err(Failure::Configuration(causes.join("; ")))
 }
 
+/// A model that labelled a picture, and what is set for it.
+pub struct Checked {
+    pub segmenter: Segmenter,
+    /// What that took.
+    pub inference: Duration,
+    settings: Settings,
+}
+
 /// What a run needs.
 struct Ready {
-    model: Arc<Model>,
+    checked: Checked,
     camera: Box<dyn Camera>,
-    settings: Settings,
     frames: Option<u64>,
 }
 
@@ -161,6 +306,19 @@ impl Unready {
     fn failure(&self) -> &Failure {
         let (Unready::Model(failure) | Unready::Other(failure)) = self;
         failure
+    }
+}
+
+impl Unready {
+    fn shown(&self) -> Shown<'_> {
+        match self {
+            Unready::Model(Failure::Configuration(reason) | Failure::Running(reason)) => {
+                Shown::NoModel { reason }
+            }
+            Unready::Model(failure) | Unready::Other(failure) => {
+                Shown::CannotRun { reason: failure.text() }
+            }
+        }
     }
 }
 
@@ -178,69 +336,34 @@ impl From<Unready> for Failure {
     }
 }
 
-fn prepare(arguments: &RunArguments, board: &Board) -> Result<Ready, Unready> {
+/// Loads the model that a run would take now, within the board's memory, and tries it.
+pub fn check_model(arguments: &RunArguments, board: &Board) -> Result<Checked, Failure> {
     let named = arguments.model.as_deref().or(board.model.as_deref()).unwrap_or(BUILT_IN);
     let mut named = arguments.card.of(named);
     named.threads = board.threads.unwrap_or(named.threads);
     named.memory = board.memory();
-    let model = model::open(&named).map_err(|error| Unready::Model(error.into()))?;
+    let model = Arc::new(model::open(&named)?);
     let settings = arguments.settings(board, &model)?;
+    let (segmenter, inference) = Segmenter::checked(Arc::clone(&model))
+        .map_err(|error| Failure::Configuration(format!("{}: {error}", model.name)))?;
+    Ok(Checked { segmenter, inference, settings })
+}
+
+fn prepare(arguments: &RunArguments, board: &Board) -> Result<Ready, Unready> {
+    let checked = check_model(arguments, board).map_err(Unready::Model)?;
     let camera = arguments.camera.clone().or_else(|| board.camera());
     let camera = camera.unwrap_or_else(|| DEMO_CAMERA.to_owned());
     let demo = arguments.camera.is_none() && !arguments.stay && camera == DEMO_CAMERA;
     let demo = demo.then_some(DEMO_FRAMES);
-    let wanted = Wanted { width: model.input.width, height: model.input.height };
+    let input = checked.segmenter.model().input;
+    let wanted = Wanted { width: input.width, height: input.height };
     let camera = camera::open(&camera, wanted).map_err(Failure::from)?;
-    Ok(Ready { model: Arc::new(model), camera, settings, frames: arguments.frames.or(demo) })
+    Ok(Ready { checked, camera, frames: arguments.frames.or(demo) })
 }
 
-fn show(
-    arguments: &RunArguments,
-    names: &[String],
-    displays: Vec<Box<dyn Display>>,
-    ready: Ready,
-    watchdog: Watchdog,
-    stop: Arc<AtomicBool>,
-) -> Result<(), Failure> {
-    if io::stdout().is_terminal() && io::stdin().is_terminal() {
-        log::info!("keys: {}", KEYS);
-    }
-    let mut out = io::stdout();
-    let summary = pipeline::run(Job {
-        model: ready.model,
-        camera: ready.camera,
-        displays,
-        settings: ready.settings,
-        frames: ready.frames,
-        json: if arguments.json { Some(&mut out) } else { None },
-        stop,
-        snapshots: DEMO_FOLDER.to_owned(),
-        watchdog,
-    })?;
-    if arguments.json {
-        #[derive(Serialize)]
-        struct Last<'a> {
-            summary: &'a Summary,
-        }
-        serde_json::to_writer(&mut out, &Last { summary: &summary }).map_err(io::Error::from)?;
-        return Ok(writeln!(out)?);
-    }
-    write!(out, "{summary}")?;
-    for folder in names.iter().filter_map(|uri| uri.strip_prefix("png:")) {
-        let folder = folder.split('?').next().unwrap_or(folder);
-        writeln!(out, "pictures   {folder}")?;
-    }
-    Ok(())
-}
-
-/// The screens say why there is nothing to see. What goes wrong with that does not matter more
-/// than the reason, which follows.
-fn say(displays: &mut [Box<dyn Display>], unready: &Unready) {
-    let reason = &unready.failure().to_string();
-    let shown = match unready {
-        Unready::Model(_) => Shown::NoModel { reason },
-        Unready::Other(_) => Shown::CannotRun { reason },
-    };
+/// The screens say what there is instead of a picture. What goes wrong with that does not matter
+/// more than what they say.
+fn say(displays: &mut [Box<dyn Display>], shown: Shown) {
     let (status, settings) = (Status::default(), Settings::default());
     let scene = Scene { shown, classes: &[], status: &status, settings: &settings };
     for display in displays {

@@ -39,7 +39,7 @@ impl Banner {
             return true;
         };
         // Who pauses wants to look at the picture: that banner leaves the middle free.
-        let aside = matches!(shown, Shown::Live { .. });
+        let aside = matches!(shown, Shown::Live(_));
         let face =
             Face::to_fit(TITLE, size.width * 9 / 10, size.height / if aside { 8 } else { 5 });
         let Some(face) = face else {
@@ -92,8 +92,8 @@ impl Banner {
         self.title.clear();
         self.detail.clear();
         match shown {
-            Shown::Live { .. } if !paused => return None,
-            Shown::Live { .. } => self.title.push_str("PAUSED"),
+            Shown::Live(_) if !paused => return None,
+            Shown::Live(_) => self.title.push_str("PAUSED"),
             Shown::Starting => self.title.push_str("STARTING"),
             Shown::Stale { age, .. } => {
                 self.title.push_str("STALE ");
@@ -112,11 +112,18 @@ impl Banner {
                 self.title.push_str("CANNOT RUN");
                 self.detail.push_str(reason);
             }
+            Shown::Failed { reason } => {
+                self.title.push_str("FAILED");
+                self.detail.push_str(reason);
+            }
         }
         Some(match shown {
-            Shown::Live { .. } | Shown::Starting => BLUE,
+            Shown::Live(_) | Shown::Starting => BLUE,
             Shown::Stale { .. } => AMBER,
-            Shown::NoSignal { .. } | Shown::NoModel { .. } | Shown::CannotRun { .. } => RED,
+            Shown::NoSignal { .. }
+            | Shown::NoModel { .. }
+            | Shown::CannotRun { .. }
+            | Shown::Failed { .. } => RED,
         })
     }
 }

@@ -149,8 +149,8 @@ impl Compositor {
             self.bar.hide();
         }
         match scene.shown {
-            Shown::Live { shares, .. } if settings.legend => {
-                self.legend.draw(size, below, scene.classes, shares, settings.only);
+            Shown::Live(mask) if settings.legend => {
+                self.legend.draw(size, below, scene.classes, mask.shares(), settings.only);
             }
             _ => self.legend.hide(),
         }
@@ -164,8 +164,8 @@ impl Compositor {
         if panels.width > 0 {
             let target = (panels.width, panels.height);
             self.video.begin((source.width, source.height), target);
-            if let Shown::Live { labels, .. } = scene.shown {
-                self.labels.begin(labels, target);
+            if let Shown::Live(mask) = scene.shown {
+                self.labels.begin(mask.labels(), target);
                 self.tints.set(scene.classes, scene.settings.alpha, scene.settings.only);
             }
         }
@@ -184,7 +184,8 @@ impl Compositor {
         for (left, panel) in panels.left.into_iter().flatten() {
             let row = &mut line[4 * left as usize..][..4 * panels.width as usize];
             match scene.shown {
-                Shown::Live { labels, .. } => {
+                Shown::Live(mask) => {
+                    let labels = mask.labels();
                     if panel != Panel::Mask {
                         self.video.row(frame, y, row);
                     }

@@ -7,6 +7,7 @@ use crate::decode::{self, Decoder, Elements, LabelMap, Mapping, Scores};
 use crate::display::Size;
 use crate::frame::{Frame, Layout, PixelFormat};
 use crate::prepare::{Element, InputSpec, Prepare, Samples};
+use crate::segment::Mask;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -59,12 +60,8 @@ fn compose_cost() {
                     status.frames_per_second += (frame.sequence % 7) as f32;
                     let settings =
                         Settings { view, legend: text, status: text, ..Settings::default() };
-                    let shown = Shown::Live {
-                        frame: &frame,
-                        labels: &labels,
-                        shares: &shares,
-                        age: Duration::ZERO,
-                    };
+                    let mask = Mask::of(&frame, &labels, &shares, Duration::ZERO);
+                    let shown = Shown::Live(mask);
                     let scene =
                         Scene { shown, classes: &classes, status: &status, settings: &settings };
                     let begun = Instant::now();
@@ -133,12 +130,7 @@ fn beside_network() {
             let mut shares = [0.0; 2];
             decode::shares(black_box(&labels), &mut shares);
             let counted = lap();
-            let shown = Shown::Live {
-                frame: &frame,
-                labels: &labels,
-                shares: &shares,
-                age: Duration::ZERO,
-            };
+            let shown = Shown::Live(Mask::of(&frame, &labels, &shares, Duration::ZERO));
             let scene = Scene { shown, classes: &classes, status: &status, settings: &settings };
             compositor.compose(&scene, None, &mut |y, row| {
                 picture[row.len() * y as usize..][..row.len()].copy_from_slice(row);

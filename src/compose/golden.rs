@@ -1,6 +1,7 @@
 //! Whole pictures: as ASCII, and as PNG files in tests/golden that were looked at.
 
 use super::*;
+use crate::decode::LabelMap;
 use crate::display::Size;
 use crate::frame::{Layout, PixelFormat};
 use std::path::PathBuf;
@@ -69,6 +70,8 @@ pub fn status() -> Status {
             .to_vec(),
         frames_per_second: 24.96,
         dropped: 3,
+        celsius: None,
+        trouble: String::new(),
     }
 }
 
@@ -112,7 +115,7 @@ fn check(name: &str, (size, picture): (Size, Vec<u8>)) {
 }
 
 fn live<'a>(frame: &'a Frame, labels: &'a LabelMap, shares: &'a [f32]) -> Shown<'a> {
-    Shown::Live { frame, labels, shares, age: AGE }
+    Shown::Live(Mask::of(frame, labels, shares, AGE))
 }
 
 /// The settings without any text.

@@ -17,14 +17,14 @@ mod tint;
 #[cfg(test)]
 mod cost;
 #[cfg(test)]
-mod golden;
+pub(crate) mod golden;
 
 pub use compositor::Compositor;
 
 use crate::config::card::Class;
-use crate::decode::LabelMap;
 use crate::frame::Frame;
 use crate::health::STALE_AFTER;
+use crate::segment::{Mask, Segmented};
 use std::time::Duration;
 
 /// What there is to see. Only [`Shown::Live`] has labels: a mask that is too old, or whose
@@ -34,15 +34,7 @@ pub enum Shown<'a> {
     /// Nothing came yet.
     Starting,
     /// A frame with the labels computed from it.
-    Live {
-        frame: &'a Frame,
-        /// Ids for the whole frame. Of another size than the frame, they are spread over it.
-        labels: &'a LabelMap,
-        /// Share of the labelled pixels by class id, 0 to 1; missing ones count as 0.
-        shares: &'a [f32],
-        /// Time since the frame was captured.
-        age: Duration,
-    },
+    Live(Mask<'a>),
     /// The newest result is too old: its frame goes grey, without a mask.
     Stale { frame: &'a Frame, age: Duration },
     /// The camera is gone.
@@ -51,34 +43,31 @@ pub enum Shown<'a> {
     NoModel { reason: &'a str },
     /// Something else that was configured does not work.
     CannotRun { reason: &'a str },
+    /// A part of the program does not answer any more; it ends to be started anew.
+    Failed { reason: &'a str },
 }
 
 impl<'a> Shown<'a> {
-    /// A result that is `age` old: live, or stale when that is more than `stale_after`.
-    pub fn by_age(
-        frame: &'a Frame,
-        labels: &'a LabelMap,
-        shares: &'a [f32],
-        age: Duration,
-        stale_after: Duration,
-    ) -> Shown<'a> {
-        if age > stale_after {
-            Shown::Stale { frame, age }
-        } else {
-            Shown::Live { frame, labels, shares, age }
+    /// A result: live, or stale when its frame is older than `limit`.
+    pub fn result(segmented: &'a Segmented, limit: Duration) -> Shown<'a> {
+        match segmented.mask(limit) {
+            Some(mask) => Shown::Live(mask),
+            None => Shown::Stale { frame: segmented.frame(), age: segmented.age() },
         }
     }
 
     fn frame(&self) -> Option<&'a Frame> {
         match self {
-            Shown::Live { frame, .. } | Shown::Stale { frame, .. } => Some(frame),
+            Shown::Live(mask) => Some(mask.frame()),
+            Shown::Stale { frame, .. } => Some(frame),
             _ => None,
         }
     }
 
     fn age(&self) -> Option<Duration> {
         match self {
-            Shown::Live { age, .. } | Shown::Stale { age, .. } => Some(*age),
+            Shown::Live(mask) => Some(mask.age()),
+            Shown::Stale { age, .. } => Some(*age),
             _ => None,
         }
     }
@@ -172,6 +161,10 @@ pub struct Status {
     pub frames_per_second: f32,
     /// Frames that were captured and not shown.
     pub dropped: u64,
+    /// The processor's temperature in °C.
+    pub celsius: Option<f32>,
+    /// What is not as it should be while masks are fresh; empty when all is well.
+    pub trouble: String,
 }
 
 /// All that makes a picture.
@@ -186,15 +179,6 @@ pub struct Scene<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_result_goes_stale_after_its_time() {
-        let (frame, labels) = (golden::frame(1, 1), LabelMap::default());
-        let limit = Duration::from_millis(500);
-        let by_age = |age| Shown::by_age(&frame, &labels, &[], Duration::from_millis(age), limit);
-        assert!(matches!(by_age(500), Shown::Live { .. }));
-        assert!(matches!(by_age(501), Shown::Stale { .. }));
-    }
 
     #[test]
     fn views_go_round_and_have_names() {

@@ -9,6 +9,7 @@ use embedded_graphics::prelude::*;
 use embedded_graphics::primitives::Rectangle;
 use std::fmt::Write;
 
+const AMBER: Rgb888 = Rgb888::new(255, 190, 0);
 const FRESH: Rgb888 = Rgb888::new(80, 255, 80);
 /// Places the mark goes through, each as wide as a character.
 const PLACES: u64 = 3;
@@ -35,7 +36,8 @@ struct Beats {
 
 impl Beats {
     fn count(&mut self, shown: &Shown) -> Option<u64> {
-        let Shown::Live { frame, .. } = shown else { return None };
+        let Shown::Live(mask) = shown else { return None };
+        let frame = mask.frame();
         if self.sequence.replace(frame.sequence) != Some(frame.sequence) {
             self.count += 1;
         }
@@ -61,7 +63,7 @@ impl StatusBar {
             self.hide();
             return 0;
         }
-        self.write(shown, status, columns, lines);
+        let above = self.write(shown, status, columns, lines);
         let lines = self.text.lines().count() as u32;
         let height = lines * cell.height + 2;
         let same = |(text, drawn, mark): &(String, Size, Option<u64>)| {
@@ -74,17 +76,20 @@ impl StatusBar {
         let picture = &mut self.layer.picture;
         picture.reset(size.width, height);
         let (mark, width) = (Size2::new(cell.width, cell.height * 3 / 4), cell.width as i32);
+        let top = 1 + (above * cell.height) as i32;
         if let Some(place) = beat {
-            let corner = Point::new(1 + place as i32 * width, 1 + (cell.height / 8) as i32);
+            let corner = Point::new(1 + place as i32 * width, top + (cell.height / 8) as i32);
             let Ok(()) = picture.fill_solid(&Rectangle::new(corner, mark), FRESH);
         } else {
-            let corner = Point::new(1, 1 + (cell.height / 2) as i32);
+            let corner = Point::new(1, top + (cell.height / 2) as i32);
             let line = Rectangle::new(corner, Size2::new(PLACES as u32 * cell.width, 1));
             let Ok(()) = picture.fill_solid(&line, GREY);
         }
         for (line, text) in self.text.lines().enumerate() {
-            let indent = if line == 0 { MARK as u32 * cell.width } else { 0 };
-            face.draw(text, 1 + indent, 1 + line as u32 * cell.height, WHITE, picture);
+            let line = line as u32;
+            let indent = if line == above { MARK as u32 * cell.width } else { 0 };
+            let color = if line < above { AMBER } else { WHITE };
+            face.draw(text, 1 + indent, 1 + line * cell.height, color, picture);
         }
         let (text, drawn, mark) = self.drawn.get_or_insert((String::new(), size, beat));
         text.clone_from(&self.text);
@@ -92,11 +97,22 @@ impl StatusBar {
         height
     }
 
-    /// Writes the items into lines, the most telling ones first.
-    fn write(&mut self, shown: &Shown, status: &Status, columns: usize, lines: u32) {
+    /// Writes the trouble, then the items into lines, the most telling ones first. Returns how many
+    /// lines the trouble takes, which leaves one at least.
+    fn write(&mut self, shown: &Shown, status: &Status, columns: usize, lines: u32) -> u32 {
         self.text.clear();
-        let mut lines =
-            Lines { text: &mut self.text, columns, left: lines, used: MARK, first: true };
+        if !status.trouble.is_empty() && lines > 1 {
+            text::wrap(&mut self.text, &status.trouble, columns, lines as usize - 1);
+        }
+        let above = self.text.lines().count() as u32;
+        if above > 0 && !self.text.ends_with('\n') {
+            self.text.push('\n');
+        }
+        let left = lines - above;
+        let mut lines = Lines { text: &mut self.text, columns, left, used: MARK, first: true };
+        if above == 0 && !status.trouble.is_empty() {
+            lines.add(&status.trouble);
+        }
         let item = &mut self.item;
         // Writing to a string cannot fail.
         item.clear();
@@ -110,6 +126,11 @@ impl StatusBar {
         item.clear();
         let _ = write!(item, "dropped {}", status.dropped);
         lines.add(item);
+        if let Some(celsius) = status.celsius {
+            item.clear();
+            let _ = write!(item, "{celsius:.0} C");
+            lines.add(item);
+        }
         for stage in &status.stages {
             item.clear();
             let _ = write!(item, "{} {:.1}", stage.name, stage.milliseconds);
@@ -120,6 +141,7 @@ impl StatusBar {
                 lines.add(name);
             }
         }
+        above
     }
 }
 
@@ -161,7 +183,7 @@ impl Lines<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compose::Stage;
+    use crate::compose::{Mask, Stage};
     use std::time::Duration;
 
     fn bar(columns: usize, lines: u32) -> String {
@@ -172,6 +194,8 @@ mod tests {
             stages: stages.to_vec(),
             frames_per_second: 24.96,
             dropped: 7,
+            celsius: Some(61.8),
+            trouble: String::new(),
         };
         let frame = crate::compose::golden::frame(1, 1);
         let shown = Shown::Stale { frame: &frame, age: Duration::from_millis(45) };
@@ -182,16 +206,27 @@ mod tests {
 
     #[test]
     fn items_go_into_lines_and_the_last_is_cut() {
-        let line = "25.0 fps  age 45 ms  dropped 7  prepare 1.3  network 1.3  selfie  ?";
+        let line = "25.0 fps  age 45 ms  dropped 7  62 C  prepare 1.3  network 1.3  selfie  ?";
         assert_eq!(bar(100, 3), line);
         assert_eq!(
             bar(40, 3),
-            "25.0 fps  age 45 ms  dropped 7\nprepare 1.3  network 1.3  selfie  ?"
+            "25.0 fps  age 45 ms  dropped 7  62 C\nprepare 1.3  network 1.3  selfie  ?"
         );
         assert_eq!(bar(40, 1), "25.0 fps  age 45 ms  dropped 7~");
         assert_eq!(bar(16, 2), "25.0 fps\nage 45 ms~");
         assert_eq!(bar(12, 1), "25.0 fps");
         assert_eq!(bar(9, 1), "25.0~");
+    }
+
+    #[test]
+    fn trouble_stands_above_and_leaves_a_line_for_the_items() {
+        let mut bar = StatusBar::default();
+        let trouble = "the new model is not taken".to_owned();
+        let status = Status { trouble, dropped: 7, ..Status::default() };
+        let above = bar.write(&Shown::Starting, &status, 20, 3);
+        assert_eq!((above, &*bar.text), (2, "the new model is not\ntaken\n0.0 fps~"));
+        assert_eq!(bar.write(&Shown::Starting, &status, 40, 1), 0);
+        assert_eq!(bar.text, "the new model is not taken  0.0 fps~");
     }
 
     #[test]
@@ -203,7 +238,7 @@ mod tests {
         for sequence in [4, 4, 8, 12, 12, 16] {
             frame.sequence = sequence;
             let (frame, age) = (&frame, Duration::ZERO);
-            let live = Shown::Live { frame, labels: &labels, shares: &[], age };
+            let live = Shown::Live(Mask::of(frame, &labels, &[], age));
             seen.push(beats.count(&live).unwrap());
             assert_eq!(beats.count(&Shown::Stale { frame, age }), None);
         }

@@ -3,7 +3,6 @@
 use super::handover::Taken;
 use super::{PATIENCE, Round, RunError, SHOTS, Shot};
 use crate::camera::{Arrival, Camera, CameraError};
-use crate::frame::Frame;
 use crate::health::Backoff;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -18,13 +17,15 @@ pub fn run(mut camera: Box<dyn Camera>, round: &Round) -> Result<(), RunError> {
             if round.is_over() {
                 return Ok(());
             }
-            match camera.read(&mut shot.frame, PATIENCE) {
-                Ok(Arrival::Frame) if shot.frame.is_whole() => break,
+            round.pulses.capture.beat();
+            let frame = shot.segmented.frame_mut();
+            match camera.read(frame, PATIENCE) {
+                Ok(Arrival::Frame) if frame.is_whole() => break,
                 Ok(Arrival::Frame) => {
                     damaged += 1;
                     round.dropped.fetch_add(1, Ordering::Relaxed);
                     if damaged == 1 {
-                        let (found, whole) = (shot.frame.data.len(), shot.frame.layout.bytes());
+                        let (found, whole) = (frame.data.len(), frame.layout.bytes());
                         log::warn!(
                             "{}: a frame of {found} bytes, expected {whole}; such frames are dropped",
                             camera.name()
@@ -44,13 +45,13 @@ pub fn run(mut camera: Box<dyn Camera>, round: &Round) -> Result<(), RunError> {
             }
         }
         round.signal.set_back();
-        let sequence = shot.frame.sequence;
+        let sequence = shot.segmented.frame().sequence;
         if let Some(last) = last {
             let gap = sequence.saturating_sub(last + 1);
             round.dropped.fetch_add(gap, Ordering::Relaxed);
         }
         last = Some(sequence);
-        round.pass(&round.fresh, shot, patient);
+        round.pass(&round.fresh, shot, patient, &round.pulses.capture);
     }
     Ok(())
 }
@@ -62,14 +63,10 @@ fn empty_shot(round: &Round, made: &mut usize) -> Option<Shot> {
     }
     if *made < SHOTS {
         *made += 1;
-        return Some(Shot {
-            frame: Frame::empty(),
-            labels: Default::default(),
-            times: Default::default(),
-            shares: Vec::new(),
-        });
+        return Some(Shot::default());
     }
     loop {
+        round.pulses.capture.beat();
         match round.spent.take(PATIENCE) {
             Taken::Item(shot) => return Some(shot),
             Taken::Timeout if !round.is_over() => {}
@@ -87,6 +84,7 @@ fn reopen(camera: &mut dyn Camera, round: &Round) -> bool {
             if round.is_over() {
                 return false;
             }
+            round.pulses.capture.beat();
             std::thread::sleep(PATIENCE.min(until.saturating_duration_since(Instant::now())));
         }
         match camera.reopen() {

@@ -9,33 +9,43 @@
 //! a shot that another one displaces is spent at once and counted as dropped. Sources that wait
 //! for their reader (files) are read no faster than the screen shows.
 
+//! A [`monitor`] watches from outside: a thread that does not answer fails the run.
+
 mod capture;
+mod changes;
 mod handover;
+mod monitor;
 mod screen;
 mod statistics;
 
+pub use changes::Changes;
 pub use screen::KEYS;
 pub use statistics::{STAGES, Summary};
 
 use crate::camera::{Camera, CameraError};
 use crate::compose::Settings;
-use crate::decode::{LabelMap, shares};
 use crate::display::{Display, DisplayError};
-use crate::frame::Frame;
 use crate::health::Signal;
+use crate::health::pulse::{Pulse, Pulses};
+use crate::health::throttle::Throttle;
 use crate::health::watchdog::Watchdog;
 use crate::network::model::Model;
-use crate::segment::{SegmentError, Segmenter, StepTimes};
+use crate::segment::{SegmentError, Segmented, Segmenter};
 use handover::{CloseOnDrop, Handover, Taken};
 use screen::Screen;
 use std::io::Write;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 use thiserror::Error;
 
 /// How long a thread waits before it looks whether the run is over.
 const PATIENCE: Duration = Duration::from_millis(100);
+/// How long a thread may take to end.
+const ENDING: Duration = Duration::from_secs(10);
+/// An inference may take so many times longer than the longest before.
+const SLOWER: u32 = 10;
 /// Shots in the round: one in each thread (the display's is the one on the screen), one in each queue.
 const SHOTS: usize = 5;
 
@@ -49,15 +59,22 @@ pub enum RunError {
     Display(#[from] DisplayError),
     #[error("standard output: {0}")]
     Output(std::io::Error),
+    /// A thread does not answer any more; it is left behind.
+    #[error("{0}; segcam ends to be started anew")]
+    Stalled(String),
+    #[error("the thread for the {0} cannot be started: {1}; free some memory")]
+    Start(String, std::io::Error),
     #[error("{0} ended unexpectedly; this is a defect of segcam, please report it")]
     Thread(&'static str),
 }
 
 /// What a run is made of.
 pub struct Job<'a> {
-    pub model: Arc<Model>,
+    pub segmenter: Segmenter,
+    /// What an inference took when the network was checked.
+    pub inference: Duration,
     pub camera: Box<dyn Camera>,
-    pub displays: Vec<Box<dyn Display>>,
+    pub displays: &'a mut [Box<dyn Display>],
     pub settings: Settings,
     /// Ends after so many shown frames.
     pub frames: Option<u64>,
@@ -68,16 +85,18 @@ pub struct Job<'a> {
     /// Where the snapshot key puts its pictures.
     pub snapshots: String,
     /// Beats with what is shown.
-    pub watchdog: Watchdog,
+    pub watchdog: &'a mut Watchdog,
+    /// What is to be different from now on.
+    pub changes: Arc<Changes>,
+    /// Ends the process when the display does not answer any more; told why.
+    pub abandon: fn(&str),
 }
 
-/// A frame on its way, with what was computed from it.
+/// A frame on its way, with what was computed from it and by which network.
+#[derive(Default)]
 struct Shot {
-    frame: Frame,
-    labels: LabelMap,
-    times: StepTimes,
-    /// Share of the labelled pixels by class, 0 to 1.
-    shares: Vec<f32>,
+    segmented: Segmented,
+    model: Option<Arc<Model>>,
 }
 
 /// What the threads share.
@@ -87,6 +106,14 @@ struct Round {
     results: Handover<Shot, 1>,
     spent: Handover<Shot, SHOTS>,
     signal: Signal,
+    pulses: Pulses,
+    throttle: Mutex<Throttle>,
+    /// The thread that does not answer; empty: all do.
+    failed: Mutex<String>,
+    /// Frames whose scores were no numbers, since the last that were.
+    not_numbers: AtomicU64,
+    /// Milliseconds that an inference may take.
+    slow_ms: AtomicU64,
     /// Frames captured, or lost by the camera, that never reach the screen.
     dropped: AtomicU64,
     over: AtomicBool,
@@ -101,14 +128,15 @@ impl Round {
 
     /// Gives a shot's buffers back: its own to the round, a lent one to the camera.
     fn spend(&self, mut shot: Shot) {
-        shot.frame.data.give_back();
+        shot.segmented.frame_mut().data.give_back();
         self.spent.put(shot);
     }
 
     /// Passes a shot on; a patient one waits for its turn.
-    fn pass(&self, queue: &Handover<Shot, 1>, shot: Shot, patient: bool) {
+    fn pass(&self, queue: &Handover<Shot, 1>, shot: Shot, patient: bool, pulse: &Pulse) {
         let mut shot = shot;
         while patient && !self.is_over() {
+            pulse.beat();
             match queue.put_patiently(shot, PATIENCE) {
                 Ok(()) => return,
                 Err(back) => shot = back,
@@ -117,6 +145,26 @@ impl Round {
         if let Some(displaced) = queue.put(shot) {
             self.drop_shot(displaced);
         }
+    }
+
+    fn fail(&self, cause: &str) {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if failed.is_empty() {
+            failed.push_str(cause);
+        }
+    }
+
+    /// Copies the name of the thread that does not answer; false when all do.
+    fn failed(&self, text: &mut String) -> bool {
+        text.clear();
+        text.push_str(&self.failed.lock().unwrap_or_else(PoisonError::into_inner));
+        !text.is_empty()
+    }
+
+    /// An inference took so long; some longer is no reason to worry.
+    fn took(&self, time: Duration) {
+        let slow = (SLOWER * time).as_millis() as u64;
+        self.slow_ms.fetch_max(slow, Ordering::Relaxed);
     }
 
     fn is_over(&self) -> bool {
@@ -143,51 +191,106 @@ impl Drop for EndOnDrop<'_> {
 
 /// Runs the job until its source ends, its frames are shown, or it is stopped.
 pub fn run(job: Job) -> Result<Summary, RunError> {
-    let round = Round::default();
-    let patient = !job.camera.is_live();
-    let camera_name = job.camera.name().to_owned();
-    let segmenter = Segmenter::new(Arc::clone(&job.model))?;
-    let screen = Screen::new(&job.model, job.displays, camera_name, job.settings, job.snapshots);
-    std::thread::scope(|scope| {
-        // The display's thread is this one: when it ends, so does the round.
-        let capture = scope.spawn(|| {
-            let _close = CloseOnDrop(&round.fresh);
-            capture::run(job.camera, &round)
-        });
-        let inference = scope.spawn(|| {
-            let _close = CloseOnDrop(&round.results);
-            infer(segmenter, &round, patient)
-        });
-        let shown = {
-            let _end = EndOnDrop(&round);
-            screen.run(&round, job.frames, &job.stop, job.json, job.watchdog)
-        };
-        let inference = inference.join().map_err(|_| RunError::Thread("the inference"));
-        let capture = capture.join().map_err(|_| RunError::Thread("the capture"));
-        // The first cause is the most telling.
-        capture??;
-        inference??;
-        shown
-    })
+    let round = Arc::new(Round::default());
+    round.took(job.inference);
+    let live = job.camera.is_live();
+    let (camera, segmenter) = (job.camera, job.segmenter);
+    let model = Arc::clone(segmenter.model());
+    let camera_name = camera.name().to_owned();
+    let changes = Arc::clone(&job.changes);
+    // The display's thread is this one: when it ends, so does the round. The others are not
+    // waited for when they do not answer.
+    let capture = start("capture", &round, move |round| {
+        let _close = CloseOnDrop(&round.fresh);
+        capture::run(camera, round)
+    })?;
+    let inference = start("inference", &round, move |round| {
+        let _close = CloseOnDrop(&round.results);
+        infer(segmenter, round, &changes, !live)
+    })?;
+    let abandon = job.abandon;
+    start("monitor", &round, move |round| {
+        monitor::run(round, live, abandon);
+        Ok(())
+    })?;
+    let screen = Screen::new(&model, job.displays, camera_name, job.settings, job.snapshots);
+    let shown = {
+        let _end = EndOnDrop(&round);
+        screen.run(&round, job.frames, &job.stop, &job.changes, job.json, job.watchdog)
+    };
+    if let Err(RunError::Stalled(_)) = shown {
+        return shown;
+    }
+    let inference = end("the inference", inference, &round);
+    let capture = end("the capture", capture, &round);
+    // The first cause is the most telling.
+    capture?;
+    inference?;
+    shown
 }
 
-fn infer(mut segmenter: Segmenter, round: &Round, patient: bool) -> Result<(), RunError> {
-    let classes = segmenter.model().classes.len();
+/// Starts a thread of the round.
+fn start(
+    name: &str,
+    round: &Arc<Round>,
+    work: impl FnOnce(&Round) -> Result<(), RunError> + Send + 'static,
+) -> Result<JoinHandle<Result<(), RunError>>, RunError> {
+    let round = Arc::clone(round);
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    thread.spawn(move || work(&round)).map_err(|cause| RunError::Start(name.to_owned(), cause))
+}
+
+/// Waits for a thread that was told to end.
+fn end(
+    name: &'static str,
+    thread: JoinHandle<Result<(), RunError>>,
+    round: &Round,
+) -> Result<(), RunError> {
+    let slow = Duration::from_millis(round.slow_ms.load(Ordering::Relaxed));
+    let until = Instant::now() + ENDING.max(slow);
+    while !thread.is_finished() {
+        if Instant::now() > until {
+            return Err(RunError::Stalled(format!("{name} does not end")));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    thread.join().map_err(|_| RunError::Thread(name))?
+}
+
+fn infer(
+    mut segmenter: Segmenter,
+    round: &Round,
+    changes: &Changes,
+    patient: bool,
+) -> Result<(), RunError> {
     loop {
+        round.pulses.inference.beat();
+        if let Some(next) = changes.segmenter() {
+            segmenter = next;
+            log::warn!("from now on {} labels", segmenter.model().name);
+        }
         match round.fresh.take(PATIENCE) {
-            Taken::Item(mut shot) => {
-                shot.times = segmenter.segment(&shot.frame, &mut shot.labels)?;
-                shot.shares.resize(classes, 0.0);
-                shares(&shot.labels, &mut shot.shares);
-                round.pass(&round.results, shot, patient);
-            }
+            Taken::Item(mut shot) => match shot.segmented.segment(&mut segmenter) {
+                Ok(()) => {
+                    round.not_numbers.store(0, Ordering::Relaxed);
+                    round.took(shot.segmented.times().network);
+                    let model = segmenter.model();
+                    if shot.model.as_ref().is_none_or(|known| !Arc::ptr_eq(known, model)) {
+                        shot.model = Some(Arc::clone(model));
+                    }
+                    round.pass(&round.results, shot, patient, &round.pulses.inference);
+                }
+                // A picture of its own kind may do that to a float network.
+                Err(error @ SegmentError::NotANumber) => {
+                    if round.not_numbers.fetch_add(1, Ordering::Relaxed) == 0 {
+                        log::warn!("frame {}: {error}", shot.segmented.frame().sequence);
+                    }
+                    round.drop_shot(shot);
+                }
+                Err(error) => return Err(error.into()),
+            },
             Taken::Timeout if !round.is_over() => {}
             _ => return Ok(()),
         }
     }
-}
-
-/// How old a shot's frame is.
-fn age(shot: &Shot) -> Duration {
-    shot.frame.captured.elapsed()
 }

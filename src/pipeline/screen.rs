@@ -2,42 +2,35 @@
 
 use super::handover::Taken;
 use super::statistics::{STAGES, Statistics, Summary};
-use super::{PATIENCE, Round, RunError, Shot, age};
+use super::{Changes, PATIENCE, Round, RunError, Shot};
 use crate::compose::{Compositor, Scene, Settings, Shown, Stage, Status};
 use crate::display::{self, Display, DisplayError, Key, Size};
 use crate::health::STALE_AFTER;
+use crate::health::state::{Evidence, Health, State, judge};
 use crate::health::watchdog::Watchdog;
 use crate::network::model::Model;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use std::io::Write;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 /// What the keys do, for help texts.
 pub const KEYS: &str =
     "v view, + - mask strength, l legend, c one class, space pause, s snapshot, q quit";
 
-/// The last state that was drawn, to draw the next only when it differs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Drawn {
-    Nothing,
-    Starting,
-    Live,
-    Stale,
-    NoSignal,
-}
-
-pub struct Screen {
+pub struct Screen<'a> {
     model: Arc<Model>,
-    displays: Vec<Box<dyn Display>>,
+    displays: &'a mut [Box<dyn Display>],
     compositors: Vec<Compositor>,
     settings: Settings,
     status: Status,
     statistics: Statistics,
     snapshots: String,
-    drawn: Drawn,
+    health: Health,
+    /// A picture was drawn.
+    drawn: bool,
     drawn_at: Instant,
     /// The screens' sizes then: another one may be plugged in.
     sizes: Vec<Option<Size>>,
@@ -45,16 +38,20 @@ pub struct Screen {
     sequence: u64,
     /// Why there is no signal; empty when there is.
     cause: String,
+    /// Which thread does not answer; empty when all do.
+    failure: String,
+    /// The trouble that was drawn.
+    told: String,
 }
 
-impl Screen {
+impl<'a> Screen<'a> {
     pub fn new(
         model: &Arc<Model>,
-        displays: Vec<Box<dyn Display>>,
+        displays: &'a mut [Box<dyn Display>],
         camera: String,
         settings: Settings,
         snapshots: String,
-    ) -> Screen {
+    ) -> Screen<'a> {
         let status = Status {
             model: model.name.clone(),
             camera,
@@ -69,11 +66,14 @@ impl Screen {
             status,
             statistics: Statistics::new(model.classes.len()),
             snapshots,
-            drawn: Drawn::Nothing,
+            health: Health::default(),
+            drawn: false,
             drawn_at: Instant::now(),
             sizes: Vec::new(),
             sequence: 0,
             cause: String::new(),
+            failure: String::new(),
+            told: String::new(),
         }
     }
 
@@ -82,11 +82,13 @@ impl Screen {
         round: &Round,
         frames: Option<u64>,
         stop: &AtomicBool,
+        changes: &Changes,
         mut json: Option<&mut dyn Write>,
-        mut watchdog: Watchdog,
+        watchdog: &mut Watchdog,
     ) -> Result<Summary, RunError> {
         let mut current: Option<Shot> = None;
         loop {
+            round.pulses.display.beat();
             let arrived = match round.results.take(self.wait(current.as_ref())) {
                 Taken::Item(shot) if self.settings.paused && current.is_some() => {
                     round.spend(shot);
@@ -96,12 +98,20 @@ impl Screen {
                 Taken::Timeout => None,
                 Taken::Closed => break,
             };
-            if stop.load(Ordering::Relaxed) || self.keys(current.as_ref())? {
+            if stop.load(Ordering::Relaxed) || changes.again() || self.keys(current.as_ref())? {
                 break;
             }
             self.status.dropped = round.dropped.load(Ordering::Relaxed);
+            self.trouble(round, changes);
             let no_signal = round.signal.lost(&mut self.cause);
+            if round.failed(&mut self.failure) {
+                self.show(None)?;
+                return Err(RunError::Stalled(self.failure));
+            }
             let fresh = arrived.is_some();
+            if let Some(shot) = &arrived {
+                self.follow(shot);
+            }
             if let Some(shot) = arrived
                 && let Some(old) = current.replace(shot)
             {
@@ -115,14 +125,14 @@ impl Screen {
             }
             match &current {
                 Some(shot) if fresh => {
-                    self.show(Some(shot), false)?;
+                    self.show(Some(shot))?;
                     self.count(shot, json.as_deref_mut())?;
                     watchdog.beat();
                 }
                 current => {
-                    self.refresh(current.as_ref(), no_signal)?;
+                    self.refresh(current.as_ref())?;
                     // A mask that no newer one follows is no sign of life.
-                    if self.drawn == Drawn::NoSignal || self.settings.paused {
+                    if self.health.state() == State::NoSignal || self.settings.paused {
                         watchdog.beat();
                     }
                 }
@@ -131,18 +141,45 @@ impl Screen {
                 break;
             }
         }
-        for display in &mut self.displays {
+        for display in self.displays.iter_mut() {
             display.finish()?;
         }
         let dropped = round.dropped.load(Ordering::Relaxed);
         Ok(self.statistics.summary(&self.model.classes, dropped))
     }
 
+    /// Takes up the model that a result is of.
+    fn follow(&mut self, shot: &Shot) {
+        let Some(model) = shot.model.as_ref().filter(|model| !Arc::ptr_eq(model, &self.model))
+        else {
+            return;
+        };
+        self.model = Arc::clone(model);
+        self.status.model.clone_from(&model.name);
+        self.settings.only = None;
+        self.statistics.begin_classes(model.classes.len());
+    }
+
+    /// Says what is wrong while masks are fresh.
+    fn trouble(&mut self, round: &Round, changes: &Changes) {
+        let throttle = round.throttle.lock().unwrap_or_else(PoisonError::into_inner);
+        self.status.celsius = throttle.celsius;
+        let trouble = &mut self.status.trouble;
+        trouble.clear();
+        changes.write_refused(trouble);
+        if let Some(held_back) = throttle.held_back.filter(|_| trouble.is_empty()) {
+            trouble.push_str(held_back);
+        }
+        if trouble.is_empty() && round.not_numbers.load(Ordering::Relaxed) > 0 {
+            trouble.push_str("the network's scores are not numbers (NaN)");
+        }
+    }
+
     /// Until the mask on the screen goes stale, at most [`PATIENCE`].
     fn wait(&self, current: Option<&Shot>) -> Duration {
         match current {
-            Some(shot) if self.drawn == Drawn::Live => {
-                let left = self.settings.stale_after.saturating_sub(age(shot));
+            Some(shot) if self.health.state().is_live() => {
+                let left = self.settings.stale_after.saturating_sub(shot.segmented.age());
                 left.clamp(Duration::from_millis(1), PATIENCE)
             }
             _ => PATIENCE,
@@ -151,34 +188,36 @@ impl Screen {
 
     /// Draws anew what changed without a new result: a mask gone stale, a camera gone, another
     /// screen.
-    fn refresh(&mut self, current: Option<&Shot>, no_signal: bool) -> Result<(), DisplayError> {
+    fn refresh(&mut self, current: Option<&Shot>) -> Result<(), DisplayError> {
         let sizes = self.displays.iter().map(|display| display.size());
-        let exchanged = self.drawn != Drawn::Nothing && !sizes.eq(self.sizes.iter().copied());
-        let due = match (no_signal, current) {
-            (true, _) => self.drawn != Drawn::NoSignal,
-            (false, None) => match self.drawn {
-                Drawn::Nothing => self.drawn_at.elapsed() >= STALE_AFTER,
-                drawn => drawn == Drawn::NoSignal,
-            },
-            (false, Some(shot)) if age(shot) <= self.settings.age_limit() => {
-                self.drawn != Drawn::Live
-            }
+        let exchanged = self.drawn && !sizes.eq(self.sizes.iter().copied());
+        let due = match judge(&self.shown(current).1) {
+            // What comes at once needs no word before it.
+            State::Starting if !self.drawn => self.drawn_at.elapsed() >= STALE_AFTER,
+            state if !self.drawn || state != self.health.state() => true,
             // The age goes on counting.
-            (false, Some(_)) => self.drawn != Drawn::Stale || self.drawn_at.elapsed() >= PATIENCE,
+            State::Stale => self.drawn_at.elapsed() >= PATIENCE,
+            _ => self.told != self.status.trouble,
         };
-        if due || exchanged { self.show(current, no_signal) } else { Ok(()) }
+        if due || exchanged { self.show(current) } else { Ok(()) }
     }
 
-    fn show(&mut self, current: Option<&Shot>, no_signal: bool) -> Result<(), DisplayError> {
+    fn shown<'b>(&'b self, current: Option<&'b Shot>) -> (Shown<'b>, Evidence<'b>) {
+        let limit = self.settings.age_limit();
+        shown(current, &self.failure, &self.cause, &self.status, limit)
+    }
+
+    fn show(&mut self, current: Option<&Shot>) -> Result<(), DisplayError> {
         if let Some(shot) = current {
-            let times = [shot.times.prepare, shot.times.network, shot.times.decode];
+            let times = shot.segmented.times();
+            let times = [times.prepare, times.network, times.decode];
             for (stage, time) in self.status.stages.iter_mut().zip(times) {
                 stage.milliseconds = milliseconds(time);
             }
         }
         self.status.frames_per_second = self.statistics.frames_per_second();
-        let signal = if no_signal { Err((&*self.status.camera, &*self.cause)) } else { Ok(()) };
-        let (shown, drawn) = shown(current, signal, self.settings.age_limit());
+        let limit = self.settings.age_limit();
+        let (shown, evidence) = shown(current, &self.failure, &self.cause, &self.status, limit);
         let scene = Scene {
             shown,
             classes: &self.model.classes,
@@ -188,27 +227,30 @@ impl Screen {
         self.sizes.clear();
         self.sizes.extend(self.displays.iter().map(|display| display.size()));
         if let Some(shot) = current {
-            self.sequence = shot.frame.sequence;
+            self.sequence = shot.segmented.frame().sequence;
         }
         let (composed, presented) =
-            draw(&mut self.displays, &mut self.compositors, &scene, self.sequence)?;
+            draw(self.displays, &mut self.compositors, &scene, self.sequence)?;
+        self.health.enter(judge(&evidence), &evidence);
         self.status.stages[3].milliseconds = milliseconds(composed);
         self.status.stages[4].milliseconds = milliseconds(presented);
-        (self.drawn, self.drawn_at) = (drawn, Instant::now());
+        (self.drawn, self.drawn_at) = (true, Instant::now());
+        self.told.clone_from(&self.status.trouble);
         Ok(())
     }
 
     fn count(&mut self, shot: &Shot, json: Option<&mut (dyn Write + '_)>) -> Result<(), RunError> {
-        self.statistics.add(&self.status.stages, &shot.shares, Instant::now());
-        self.statistics.compare(&shot.frame.truth, &shot.labels.ids);
+        let Some(mask) = shot.segmented.mask(Duration::MAX) else { return Ok(()) };
+        self.statistics.add(&self.status.stages, mask.shares(), Instant::now());
+        self.statistics.compare(&mask.frame().truth, &mask.labels().ids);
         let Some(json) = json else { return Ok(()) };
         let line = Line {
-            frame: shot.frame.sequence,
-            age_ms: milliseconds(age(shot)),
-            state: if self.drawn == Drawn::Live { "live" } else { "stale" },
+            frame: mask.frame().sequence,
+            age_ms: milliseconds(mask.age()),
+            state: self.health.state().name(),
             dropped: self.status.dropped,
             stages: Stages(&self.status.stages),
-            classes: Classes(&self.model, &shot.shares),
+            classes: Classes(&self.model, mask.shares()),
         };
         serde_json::to_writer(&mut *json, &line).map_err(|error| RunError::Output(error.into()))?;
         json.write_all(b"\n").and_then(|()| json.flush()).map_err(RunError::Output)
@@ -241,9 +283,8 @@ impl Screen {
                 }
             }
         }
-        if pressed && self.drawn != Drawn::Nothing {
-            let no_signal = self.drawn == Drawn::NoSignal;
-            self.show(current, no_signal)?;
+        if pressed && self.drawn {
+            self.show(current)?;
         }
         Ok(false)
     }
@@ -252,38 +293,42 @@ impl Screen {
         let Some(shot) = current else { return Ok(()) };
         let uri = format!("png:{}?prefix=snapshot-", self.snapshots);
         let mut displays = [display::open(&uri)?];
-        let (shown, _) = shown(current, Ok(()), self.settings.age_limit());
         let scene = Scene {
-            shown,
+            shown: self.shown(current).0,
             classes: &self.model.classes,
             status: &self.status,
             settings: &self.settings,
         };
-        draw(&mut displays, &mut [Compositor::default()], &scene, shot.frame.sequence)?;
+        draw(&mut displays, &mut [Compositor::default()], &scene, shot.segmented.frame().sequence)?;
         displays[0].finish()
     }
 }
 
-/// What may be on the screen now, a mask up to an age of `limit`. `signal` is the camera's name
-/// and what became of it when it is gone.
+/// What may be on the screen now, a mask up to an age of `limit`, and by what that is judged.
 fn shown<'a>(
     current: Option<&'a Shot>,
-    signal: Result<(), (&'a str, &'a str)>,
+    failure: &'a str,
+    cause: &'a str,
+    status: &'a Status,
     limit: Duration,
-) -> (Shown<'a>, Drawn) {
-    match (signal, current) {
-        (Err((camera, cause)), _) => (Shown::NoSignal { camera, cause }, Drawn::NoSignal),
-        (_, None) => (Shown::Starting, Drawn::Starting),
-        (_, Some(shot)) => {
-            let Shot { frame, labels, shares, .. } = shot;
-            let shown = Shown::by_age(frame, labels, shares, age(shot), limit);
-            let drawn = match shown {
-                Shown::Live { .. } => Drawn::Live,
-                _ => Drawn::Stale,
-            };
-            (shown, drawn)
-        }
-    }
+) -> (Shown<'a>, Evidence<'a>) {
+    let some = |text: &'a str| (!text.is_empty()).then_some(text);
+    let result = current.map(|shot| Shown::result(&shot.segmented, limit));
+    let evidence = Evidence {
+        failed: some(failure),
+        lost: some(cause),
+        newest: current.map(|shot| shot.segmented.age()),
+        fresh: matches!(result, Some(Shown::Live(_))),
+        limit,
+        trouble: &status.trouble,
+    };
+    let shown = match (evidence.failed, evidence.lost, result) {
+        (Some(reason), ..) => Shown::Failed { reason },
+        (_, Some(cause), _) => Shown::NoSignal { camera: &status.camera, cause },
+        (_, _, Some(result)) => result,
+        (_, _, None) => Shown::Starting,
+    };
+    (shown, evidence)
 }
 
 /// Composes once for each size of screen and presents on all. The times of both.
@@ -357,29 +402,34 @@ impl Serialize for Classes<'_> {
 mod tests {
     use super::*;
     use crate::frame::Frame;
+    use crate::segment::Segmented;
 
     fn shot(age: Duration) -> Shot {
         let mut frame = Frame::empty();
         frame.captured = Instant::now().checked_sub(age).unwrap();
-        Shot { frame, labels: Default::default(), times: Default::default(), shares: Vec::new() }
+        Shot { segmented: Segmented::labelled(frame), model: None }
     }
 
     #[test]
-    fn a_lost_camera_comes_before_a_pause_and_a_pause_before_age() {
+    fn a_failure_comes_first_then_the_camera_then_a_pause_then_age() {
         let (fresh, old) = (shot(Duration::ZERO), shot(2 * STALE_AFTER));
-        let drawn = |current, signal, paused| {
+        let status = Status::default();
+        let drawn = |current, failure, cause, paused| {
             let settings = Settings { paused, ..Settings::default() };
-            shown(current, signal, settings.age_limit()).1
+            let (shown, evidence) = shown(current, failure, cause, &status, settings.age_limit());
+            let live = matches!(shown, Shown::Live(_));
+            assert_eq!(live, judge(&evidence).is_live());
+            judge(&evidence)
         };
-        let lost = Err(("camera", "unplugged"));
         for current in [None, Some(&fresh), Some(&old)] {
             for paused in [false, true] {
-                assert_eq!(drawn(current, lost, paused), Drawn::NoSignal);
+                assert_eq!(drawn(current, "", "unplugged", paused), State::NoSignal);
+                assert_eq!(drawn(current, "stuck", "unplugged", paused), State::Failed);
             }
         }
-        assert_eq!(drawn(None, Ok(()), false), Drawn::Starting);
-        assert_eq!(drawn(Some(&fresh), Ok(()), false), Drawn::Live);
-        assert_eq!(drawn(Some(&old), Ok(()), false), Drawn::Stale);
-        assert_eq!(drawn(Some(&old), Ok(()), true), Drawn::Live);
+        assert_eq!(drawn(None, "", "", false), State::Starting);
+        assert_eq!(drawn(Some(&fresh), "", "", false), State::Live);
+        assert_eq!(drawn(Some(&old), "", "", false), State::Stale);
+        assert_eq!(drawn(Some(&old), "", "", true), State::Live);
     }
 }

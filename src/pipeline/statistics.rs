@@ -69,6 +69,13 @@ impl Statistics {
         let _ = self.recent.push_back(now);
     }
 
+    /// Another network's classes begin at nothing.
+    pub fn begin_classes(&mut self, classes: usize) {
+        self.shares.clear();
+        self.shares.resize(classes, 0.0);
+        self.confusion = None;
+    }
+
     /// Compares labels with the truth the camera knows.
     pub fn compare(&mut self, truth: &[u8], labels: &[u8]) {
         if truth.is_empty() {

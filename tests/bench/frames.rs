@@ -5,12 +5,10 @@
 
 use segcam::camera::{self, Wanted};
 use segcam::compose::{Compositor, Scene, Settings, Shown, Stage, Status};
-use segcam::decode::{LabelMap, shares};
 use segcam::display::Size;
-use segcam::frame::Frame;
 use segcam::network::model::{BUILT_IN, ModelArguments, open};
 use segcam::network::plan::Session;
-use segcam::segment::Segmenter;
+use segcam::segment::{Segmented, Segmenter};
 use std::hint::black_box;
 use std::os::unix::process::parent_id;
 use std::sync::Arc;
@@ -34,27 +32,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     black_box(parent_id());
 
-    let mut frame = Frame::empty();
-    camera::open(CAMERA, Wanted::default())?.read(&mut frame, Duration::ZERO)?;
+    let mut segmented = Segmented::default();
+    camera::open(CAMERA, Wanted::default())?.read(segmented.frame_mut(), Duration::ZERO)?;
     let mut segmenter = Segmenter::new(Arc::clone(&model))?;
-    let mut labels = LabelMap::default();
-    let mut areas = vec![0.0; model.classes.len()];
     let mut compositor = Compositor::default();
     let (mut status, settings) = (Status::default(), Settings::default());
     let stride = 4 * SCREEN.width as usize;
     let mut screen = vec![0_u8; stride * SCREEN.height as usize];
     for number in 0..3 {
         black_box(parent_id());
-        segmenter.segment(&frame, &mut labels)?;
-        shares(&labels, &mut areas);
+        segmented.segment(&mut segmenter)?;
         // The words of the status bar change with every frame.
         status.stages = vec![Stage { name: "network", milliseconds: number as f32 }];
-        let shown = Shown::Live {
-            frame: &frame,
-            labels: &labels,
-            shares: &areas,
-            age: Duration::from_millis(number),
-        };
+        let shown = Shown::result(&segmented, Duration::MAX);
         let scene = Scene { shown, classes: &model.classes, status: &status, settings: &settings };
         compositor.compose(&scene, Some(SCREEN), &mut |y, row| {
             screen[y as usize * stride..][..stride].copy_from_slice(row);

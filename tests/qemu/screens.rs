@@ -4,12 +4,11 @@ use crate::board::Board;
 use image::{Rgb, RgbImage};
 use segcam::camera::{self, Arrival, Wanted};
 use segcam::compose::{Compositor, Scene, Settings, Shown, Stage, Status};
-use segcam::decode::{LabelMap, shares};
 use segcam::display::{self, Size};
 use segcam::frame::Frame;
 use segcam::network::model::{self, ModelArguments};
 use segcam::pipeline::STAGES;
-use segcam::segment::Segmenter;
+use segcam::segment::{Segmented, Segmenter};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -47,11 +46,12 @@ impl Expected {
     pub fn of(frame: &Frame, camera: &str, size: Size, folder: &Path) -> Expected {
         let arguments = ModelArguments { model: model::BUILT_IN.to_owned(), ..Default::default() };
         let mut segmenter = Segmenter::new(Arc::new(model::open(&arguments).unwrap())).unwrap();
-        let mut labels = LabelMap::default();
-        segmenter.segment(frame, &mut labels).unwrap();
+        let mut frame = frame.clone();
+        let sequence = frame.sequence;
+        frame.captured = Instant::now().checked_sub(Duration::from_millis(200)).unwrap();
+        let mut segmented = Segmented::new(frame);
+        segmented.segment(&mut segmenter).unwrap();
         let classes = &segmenter.model().classes;
-        let mut parts = vec![0.0; classes.len()];
-        shares(&labels, &mut parts);
         // Numbers as long as those in the guest: the bar takes as many lines.
         let status = Status {
             model: segmenter.model().name.clone(),
@@ -59,10 +59,10 @@ impl Expected {
             stages: STAGES.map(|name| Stage { name, milliseconds: 100.0 }).to_vec(),
             frames_per_second: 1.0,
             dropped: 10,
+            ..Status::default()
         };
-        let age = Duration::from_millis(400);
         let scene = Scene {
-            shown: Shown::Live { frame, labels: &labels, shares: &parts, age },
+            shown: Shown::result(&segmented, Duration::MAX),
             classes,
             status: &status,
             settings: &Settings::default(),
@@ -72,8 +72,8 @@ impl Expected {
         let mut display = display::open(&uri).unwrap();
         display.begin(size).unwrap();
         compositor.compose(&scene, Some(size), &mut |y, row| display.write_row(y, row));
-        display.present(frame.sequence).unwrap();
-        let path = folder.join(format!("expected-{:06}.png", frame.sequence));
+        display.present(sequence).unwrap();
+        let path = folder.join(format!("expected-{sequence:06}.png"));
         let picture = image::open(path).unwrap().to_rgb8();
         Expected { picture }
     }
