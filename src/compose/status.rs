@@ -212,7 +212,7 @@ mod tests {
             bar(40, 3),
             "25.0 fps  age 45 ms  dropped 7  62 C\nprepare 1.3  network 1.3  selfie  ?"
         );
-        assert_eq!(bar(40, 1), "25.0 fps  age 45 ms  dropped 7~");
+        assert_eq!(bar(40, 1), "25.0 fps  age 45 ms  dropped 7  62 C");
         assert_eq!(bar(16, 2), "25.0 fps\nage 45 ms~");
         assert_eq!(bar(12, 1), "25.0 fps");
         assert_eq!(bar(9, 1), "25.0~");

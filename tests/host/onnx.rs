@@ -170,7 +170,12 @@ pub fn strongest_color(height: i64, width: i64) -> Vec<u8> {
 
 /// Class 0 has the highest score everywhere.
 pub fn always_first(classes: usize, height: i64, width: i64) -> Vec<u8> {
-    let bias: Vec<f32> = (0..classes).map(|class| -(class as f32)).collect();
+    always(0, classes, height, width)
+}
+
+/// One class has the highest score everywhere.
+pub fn always(class: usize, classes: usize, height: i64, width: i64) -> Vec<u8> {
+    let bias: Vec<f32> = (0..classes).map(|other| -(class.abs_diff(other) as f32)).collect();
     let weights = vec![0.0; classes * 3];
     Graph::new(13)
         .input("picture", DataType::Float, &[1, 3, height, width])
@@ -178,6 +183,16 @@ pub fn always_first(classes: usize, height: i64, width: i64) -> Vec<u8> {
         .floats("w", &[classes as i64, 3, 1, 1], &weights)
         .floats("b", &[classes as i64], &bias)
         .node("Conv", &["picture", "w", "b"], &["scores"], vec![])
+        .bytes()
+}
+
+/// Scores that are no numbers.
+pub fn not_numbers(height: i64, width: i64) -> Vec<u8> {
+    Graph::new(13)
+        .input("picture", DataType::Float, &[1, 3, height, width])
+        .output("scores", DataType::Float)
+        .floats("nan", &[1], &[f32::NAN])
+        .node("Mul", &["picture", "nan"], &["scores"], vec![])
         .bytes()
 }
 

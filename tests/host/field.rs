@@ -1,0 +1,237 @@
+//! In the field: models and settings that change while it runs, networks that cannot, screens that
+//! hang.
+
+use crate::onnx;
+use crate::program::{Place, call, segcam};
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+/// Longer than anything here takes, even on a slow machine.
+const LIMIT: Duration = Duration::from_secs(60);
+const CAMERA: &str = "synthetic:portrait?width=64&height=48&fps=50";
+
+/// A run whose lines are read as they come.
+struct Running {
+    child: Child,
+    lines: Receiver<Value>,
+}
+
+impl Running {
+    fn start(mut command: Command) -> Running {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        let (send, lines) = channel();
+        std::thread::spawn(move || {
+            for line in out.lines().map_while(Result::ok) {
+                if send.send(serde_json::from_str(&line).unwrap()).is_err() {
+                    break;
+                }
+            }
+        });
+        Running { child, lines }
+    }
+
+    /// The first line from now on that is as wanted, and how many came before it.
+    fn until(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> (Value, usize) {
+        let end = Instant::now() + LIMIT;
+        let mut before = 0;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let line = self.lines.recv_timeout(left).unwrap_or_else(|_| panic!("no {what}"));
+            if wanted(&line) {
+                return (line, before);
+            }
+            before += 1;
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+    }
+
+    /// Stops it; its last words.
+    fn stop(mut self) -> (Option<i32>, String) {
+        self.signal("-TERM");
+        let mut words = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut words).unwrap();
+        (self.child.wait().unwrap().code(), words)
+    }
+}
+
+fn run(arguments: &[&str]) -> Command {
+    segcam(&[&["run", "--json", "--camera", CAMERA, "--display", "null:"], arguments].concat())
+}
+
+fn all_of(class: usize) -> impl Fn(&Value) -> bool {
+    move |line| line["classes"][format!("class {class}")] == 1.0
+}
+
+fn state(name: &'static str) -> impl Fn(&Value) -> bool {
+    move |line| line["state"] == name
+}
+
+#[test]
+fn a_model_is_exchanged_between_two_frames_and_a_bad_one_is_refused() {
+    let place = Place::new();
+    let card = |file: &str| {
+        format!("name = '{file}'\nfile = '{file}'\nlicense = 'MIT'\nsource = 'here'\n")
+    };
+    place.write("model/a.onnx", &onnx::always(0, 3, 48, 64));
+    place.write("model/b.onnx", &onnx::always(2, 4, 24, 32));
+    let file = place.write("model/model.toml", card("a.onnx").as_bytes());
+    let running = Running::start(run(&["--model", &place.text("model")]));
+    running.until("first network", all_of(0));
+
+    std::fs::write(&file, card("b.onnx")).unwrap();
+    running.until("second network", all_of(2));
+
+    // One that is broken changes nothing but for the words.
+    place.write("model/b.onnx", b"no network");
+    running.until("refusal", state("degraded"));
+    let (line, _) = running.until("picture", all_of(2));
+    assert_eq!(line["state"], "degraded");
+
+    place.write("model/b.onnx", &onnx::always(1, 2, 24, 32));
+    let (line, _) = running.until("third network", all_of(1));
+    assert_eq!(line["state"], "live");
+    let (code, words) = running.stop();
+    assert_eq!(code, Some(0), "{words}");
+    assert!(words.contains("from now on b.onnx labels"), "{words}");
+    assert!(words.contains("the change is not taken:"), "{words}");
+    assert!(words.contains("is no ONNX model"), "{words}");
+}
+
+#[test]
+fn hundreds_of_sighups_disturb_nothing() {
+    let place = Place::new();
+    let model = place.write("a.onnx", &onnx::always(0, 2, 48, 64));
+    let running = Running::start(run(&["--model", &model]));
+    running.until("picture", all_of(0));
+    for _ in 0..300 {
+        running.signal("-HUP");
+        std::thread::sleep(Duration::from_millis(3));
+    }
+    while running.lines.try_recv().is_ok() {}
+    let (line, _) = running.until("picture", all_of(0));
+    assert_eq!(line["state"], "live");
+    let (code, words) = running.stop();
+    assert_eq!(code, Some(0), "{words}");
+}
+
+#[test]
+fn another_camera_in_the_board_file_is_taken_without_a_restart() {
+    let place = Place::new();
+    let model = place.write("color.onnx", &onnx::strongest_color(8, 8));
+    place.image("red.png", 8, 8, |_, _| [200, 0, 0]);
+    place.image("blue.png", 8, 8, |_, _| [0, 0, 200]);
+    let board = |picture: &str| {
+        format!("name='b'\nmodel='{model}'\ncamera='file:{}?loop'\n", place.text(picture))
+    };
+    let file = place.write("board.toml", board("red.png").as_bytes());
+    let command = segcam(&["run", "--json", "--stay", "--board", &file, "--display", "null:"]);
+    let running = Running::start(command);
+    running.until("red", all_of(0));
+    place.write("board.toml", board("none.png").as_bytes());
+    running.until("refusal", state("degraded"));
+    place.write("board.toml", board("blue.png").as_bytes());
+    running.until("blue", all_of(2));
+    assert_eq!(running.stop().0, Some(0));
+}
+
+#[test]
+fn what_is_wrong_at_the_start_is_mended_without_a_restart() {
+    let place = Place::new();
+    let model = place.write("model.onnx", b"not yet");
+    let command = segcam(&[
+        "run",
+        "--json",
+        "--stay",
+        "--model",
+        &model,
+        "--camera",
+        CAMERA,
+        "--display",
+        "null:",
+    ]);
+    let running = Running::start(command);
+    std::thread::sleep(Duration::from_millis(500));
+    place.write("model.onnx", &onnx::always(1, 2, 48, 64));
+    running.until("picture", all_of(1));
+    assert_eq!(running.stop().0, Some(0));
+}
+
+#[test]
+fn a_network_whose_scores_are_no_numbers_is_refused() {
+    let place = Place::new();
+    let model = place.write("nan.onnx", &onnx::not_numbers(8, 8));
+    let ended = call(&["run", "--model", &model, "--camera", CAMERA, "--display", "null:"]);
+    assert_eq!(ended.code, Some(2), "{}", ended.err);
+    assert!(ended.error().contains("not numbers (NaN)"), "{}", ended.err);
+}
+
+#[test]
+fn a_network_beyond_the_boards_memory_is_refused_before_it_runs() {
+    let place = Place::new();
+    let model = place.write("large.onnx", &onnx::always(0, 200, 1600, 1600));
+    let board = place.write("board.toml", b"name='b'\nmemory_mb=256\n");
+    let begun = Instant::now();
+    let arguments = ["run", "--board", &board, "--model", &model, "--camera", CAMERA];
+    let ended = call(&[&arguments[..], &["--display", "null:"]].concat());
+    assert_eq!(ended.code, Some(2), "{}", ended.err);
+    assert!(ended.error().contains("memory_mb"), "{}", ended.err);
+    assert!(begun.elapsed() < Duration::from_secs(30));
+}
+
+#[test]
+fn a_network_slower_than_the_limit_is_stale_and_goes_on() {
+    let place = Place::new();
+    let model = place.write("a.onnx", &onnx::always(0, 2, 48, 64));
+    let late = format!("{CAMERA}&fault.delay=120");
+    let command = segcam(&[
+        "run",
+        "--json",
+        "--model",
+        &model,
+        "--camera",
+        &late,
+        "--display",
+        "null:",
+        "--stale-after",
+        "100",
+    ]);
+    let running = Running::start(command);
+    let (_, before) = running.until("stale picture", state("stale"));
+    assert_eq!(before, 0, "none of them was fresh");
+    for _ in 0..5 {
+        let (_, before) = running.until("stale picture", state("stale"));
+        assert_eq!(before, 0);
+    }
+    assert_eq!(running.stop().0, Some(0));
+}
+
+/// Nobody reads what it writes: the thread that draws hangs. That is known after ten seconds.
+#[test]
+fn a_display_that_hangs_ends_the_process_with_its_own_code() {
+    let place = Place::new();
+    let model = place.write("a.onnx", &onnx::always(0, 2, 48, 64));
+    let mut command = run(&["--model", &model]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let begun = Instant::now();
+    let code = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status.code();
+        }
+        assert!(begun.elapsed() < LIMIT, "it hangs");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    let mut words = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut words).unwrap();
+    assert_eq!(code, Some(3), "{words}");
+    assert!(words.contains("the display has not answered"), "{words}");
+}
