@@ -30,6 +30,8 @@ mod agreement;
 mod boundary;
 mod comparison;
 mod confusion;
+#[cfg(test)]
+mod cost;
 mod differ;
 mod folder;
 mod losses;

@@ -17,9 +17,10 @@ use crate::decode::LabelMap;
 /// Pixels without a truth ([`IGNORED`]) are no boundary and make their neighbours none; a pixel
 /// without a label is a neighbour of another class. The picture's border is no boundary.
 ///
-/// The distances are exact: a transform by columns, then discs of that radius along the rows. A
-/// class costs time for the pixels of the box around its boundaries, whatever the tolerance; a
-/// picture needs four bytes a pixel.
+/// The distances are exact: by columns for all pixels, then along the row for boundary pixels
+/// alone, as far as the tolerance goes. A class costs two passes over the box around its
+/// boundaries for each map, and a boundary pixel at most twice the tolerance in pixels; a picture
+/// needs four bytes a pixel.
 #[derive(Clone, Debug)]
 pub struct Boundaries {
     /// Of each class: the sum over its pictures, and how many these are.
@@ -120,12 +121,12 @@ fn trace(map: &LabelMap, truth: &LabelMap, classes: usize, edges: &mut Vec<u8>) 
     }
 }
 
-/// For each number of rows within the tolerance, how many columns further still are.
-fn reach(width: u32, height: u32) -> Vec<usize> {
+/// For each number of columns within the tolerance, how many rows further still are.
+fn reach(width: u32, height: u32) -> Vec<u16> {
     // d < 3/400 sqrt(w² + h²), in whole numbers: d² 160000 < 9 (w² + h²).
     let square = |side: u32| u64::from(side) * u64::from(side);
     let most = (9 * (square(width) + square(height))).saturating_sub(1) / 160_000;
-    (0..=most.isqrt()).map(|rows| (most - rows * rows).isqrt() as usize).collect()
+    (0..=most.isqrt()).map(|columns| (most - columns * columns).isqrt() as u16).collect()
 }
 
 /// The rectangle around a class's boundaries in both maps.
@@ -167,7 +168,7 @@ impl Area {
         &self,
         class: u8,
         [seeds, asked]: [&[u8]; 2],
-        reach: &[usize],
+        reach: &[u16],
         nearest: &mut Vec<u16>,
     ) -> Option<f64> {
         let width = self.right - self.left;
@@ -184,19 +185,19 @@ impl Area {
         }
         // With those below, from the bottom up; a row is done with once it is asked.
         let mut below = vec![FAR; width];
-        let mut covered = vec![false; width];
         let (mut found, mut all) = (0, 0);
         for (y, row) in (self.top..self.bottom).zip(nearest.chunks_exact(width)).rev() {
             for (below, near) in below.iter_mut().zip(row) {
                 *below = (*near).min(below.saturating_add(1));
             }
-            let asked = self.row(asked, y);
-            if !asked.contains(&class) {
-                continue;
-            }
-            cover(&below, reach, &mut covered);
-            for (_, covered) in asked.iter().zip(&covered).filter(|(id, _)| **id == class) {
-                found += u64::from(*covered);
+            for x in positions(self.row(asked, y), class) {
+                let near = |(across, rows): (usize, &u16)| {
+                    let left = x.checked_sub(across).map(|x| below[x]);
+                    let right = below.get(x + across).copied();
+                    left.is_some_and(|found| found <= *rows)
+                        || right.is_some_and(|found| found <= *rows)
+                };
+                found += u64::from(reach.iter().enumerate().any(near));
                 all += 1;
             }
         }
@@ -204,22 +205,14 @@ impl Area {
     }
 }
 
-/// Marks the pixels of a row that lie in a disc around some boundary pixel: those next to it in
-/// each column say how far along the row their discs go.
-fn cover(nearest: &[u16], reach: &[usize], covered: &mut [bool]) {
-    // Columns still covered by what was passed.
-    let mut left = 0;
-    for (near, covered) in nearest.iter().zip(covered.iter_mut()) {
-        left = left.max(reach.get(usize::from(*near)).map_or(0, |reach| reach + 1));
-        *covered = left > 0;
-        left = left.saturating_sub(1);
-    }
-    left = 0;
-    for (near, covered) in nearest.iter().zip(covered.iter_mut()).rev() {
-        left = left.max(reach.get(usize::from(*near)).map_or(0, |reach| reach + 1));
-        *covered |= left > 0;
-        left = left.saturating_sub(1);
-    }
+/// Where a class is in a row, most of which is something else.
+fn positions(row: &[u8], class: u8) -> impl Iterator<Item = usize> {
+    const BLOCK: usize = 64;
+    let blocks = row.chunks(BLOCK).zip((0..).step_by(BLOCK));
+    blocks.filter(move |(block, _)| block.contains(&class)).flat_map(move |(block, start)| {
+        let found = block.iter().zip(start..).filter(move |(id, _)| **id == class);
+        found.map(|(_, x)| x)
+    })
 }
 
 #[cfg(test)]

@@ -97,3 +97,50 @@ impl fmt::Display for Comparison {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::LabelMap;
+    use crate::evaluate::{Agreement, Measures};
+
+    #[test]
+    fn two_networks_stand_side_by_side() {
+        let map = |ids: &[u8]| LabelMap { width: 4, height: 1, ids: ids.to_vec() };
+        let (truth, first, second) = (map(&[0, 0, 1, 1]), map(&[0, 1, 1, 1]), map(&[0, 0, 0, 1]));
+        let names = ["ground".to_owned(), "person".to_owned()];
+        let report = |labels: &LabelMap| {
+            let mut measures = Measures::new(2);
+            measures.add(&truth, labels).unwrap();
+            measures.report(&names)
+        };
+        let mut agreement = Agreement::new(2, true);
+        agreement.add(&first, &second, Some(&truth));
+        let agreement = agreement.report(&names);
+        let comparison = Comparison { model: "int8".into(), other: "float".into(), agreement };
+        let reports = [&report(&first), &report(&second)];
+        let text = Table { comparison: &comparison, reports }.to_string();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "measure                    int8   float difference");
+        assert_eq!(lines[1], "ground IoU               0.5000  0.6667    +0.1667");
+        assert_eq!(lines[7], "person IoU               0.6667  0.5000    -0.1667");
+        assert_eq!(lines[12], "person soft Dice              -       -          -");
+        assert_eq!(lines[13], "mean IoU                 0.5833  0.5833    +0.0000");
+        assert_eq!(lines.len(), 1 + 6 + 6 + 7);
+        let expected = "\
+int8 against float
+same label       50.000 %            2 pixels
+differ           50.000 %            2 pixels
+  int8 right     25.000 %            1 pixels
+  float right    25.000 %            1 pixels
+  neither right   0.000 %            0 pixels
+ground IoU         0.3333
+person IoU         0.3333
+mean IoU           0.3333
+";
+        assert_eq!(comparison.to_string(), expected);
+        let json = serde_json::to_value(&comparison).unwrap();
+        assert_eq!((&json["other"], &json["differing"]), (&"float".into(), &2.into()));
+        assert_eq!(json["right"]["model"], 1);
+    }
+}

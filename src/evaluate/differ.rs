@@ -105,3 +105,39 @@ pub fn legend(width: u32, tally: &Tally, masks: bool, names: &Names) -> Picture 
     }
     picture
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{Layout, PixelFormat};
+
+    #[test]
+    fn differing_pixels_have_the_colour_of_who_is_right() {
+        let map = |ids: [u8; 5]| LabelMap { width: 5, height: 1, ids: ids.to_vec() };
+        let mut frame = Frame::new(Layout::packed(PixelFormat::Grey, 5, 1).unwrap());
+        frame.data.own().fill(200);
+        let (model, other) = (map([0, 0, 1, 2, 0]), map([0, 1, 0, 1, 1]));
+        let truth = map([1, 0, 0, 0, 255]);
+        let nothing = Picture::default();
+        let bytes = draw(&frame, [&model, &other], Some(&truth), &nothing);
+        let pixels: Vec<[u8; 3]> = bytes.chunks(4).map(|p| [p[2], p[1], p[0]]).collect();
+        let [right, other_right, neither, unknown] = [1, 4, 7, 3].map(palette::color);
+        assert_eq!(pixels, [[100; 3], right, other_right, neither, unknown]);
+        let bytes = draw(&frame, [&model, &other], None, &nothing);
+        assert_eq!(bytes[16..19], bytes[4..7]);
+        assert_eq!(bytes[4..7], [0x19, 0xe1, 0xff]);
+    }
+
+    #[test]
+    fn the_legend_fits_or_is_left_out() {
+        let tally = Tally { same: 90, model: 6, other: 3, neither: 1, unknown: 0 };
+        let names = Names { model: "a network", other: "another" };
+        let height = |width| legend(width, &tally, true, &names).height();
+        assert_eq!(height(640), 3 * 20);
+        assert_eq!(height(100), 3 * 6);
+        assert_eq!(height(20), 0);
+        assert_eq!(legend(640, &tally, false, &names).height(), 20);
+        let some = Tally { unknown: 1, ..tally };
+        assert_eq!(legend(640, &some, true, &names).height(), 4 * 20);
+    }
+}

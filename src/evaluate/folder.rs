@@ -75,10 +75,10 @@ pub struct Evaluation {
 }
 
 /// A network at work, with what is measured of it.
-struct Subject {
+pub(super) struct Subject {
     model: Arc<Model>,
     segmenter: Segmenter,
-    labels: LabelMap,
+    pub labels: LabelMap,
     measures: Measures,
     /// Whether the output's numbers are probabilities or logits, which integers are not: they
     /// are steps of a size that they do not tell.
@@ -86,7 +86,7 @@ struct Subject {
 }
 
 impl Subject {
-    fn new(model: Arc<Model>, folder: &Path) -> Result<Subject, FolderError> {
+    pub fn new(model: Arc<Model>, folder: &Path) -> Result<Subject, FolderError> {
         let segmenter = Segmenter::new(Arc::clone(&model))
             .map_err(|error| FolderError::Segment { path: folder.to_owned(), error })?;
         let output = &model.output;
@@ -101,7 +101,7 @@ impl Subject {
     }
 
     /// Labels a picture, and measures where it has a truth.
-    fn look(&mut self, frame: &Frame, truth: Option<&LabelMap>) -> Result<(), SegmentError> {
+    pub fn look(&mut self, frame: &Frame, truth: Option<&LabelMap>) -> Result<(), SegmentError> {
         let Subject { model, segmenter, labels, measures, has_scores } = self;
         labels.reset(frame.width(), frame.height());
         let mut times = StepTimes::default();

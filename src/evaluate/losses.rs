@@ -147,7 +147,8 @@ fn judge(scores: &[f32], meaning: Meaning, truth: usize, probabilities: &mut [f6
     match meaning {
         Meaning::Binary => {
             let p = f64::from(scores[0]).clamp(0.0, 1.0);
-            probabilities.copy_from_slice(&[1.0 - p, p]);
+            probabilities[0] = 1.0 - p;
+            probabilities[1] = p;
             -probabilities[truth].clamp(LEAST, 1.0 - LEAST).ln()
         }
         Meaning::Probabilities => {

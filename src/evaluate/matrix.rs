@@ -149,3 +149,58 @@ fn draw_upright(line: &str, x: u32, bottom: u32, face: Face, picture: &mut Pictu
     });
     let Ok(()) = picture.draw_iter(pixels);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn picture(classes: usize, truth: &[u8], predicted: &[u8]) -> Picture {
+        let mut confusion = Confusion::new(classes);
+        confusion.add(truth, predicted).unwrap();
+        let class = |id| Class { name: format!("class number {id}"), color: None };
+        draw(&confusion, &(0..classes).map(class).collect::<Vec<_>>(), "network")
+    }
+
+    /// How many pixels there are of a cell's colour, for a class's share of a row.
+    fn count(picture: &Picture, full: [u8; 3], share: f64) -> usize {
+        let [red, green, blue] = blend(full, share.sqrt());
+        let rows = (0..picture.height()).flat_map(|y| picture.row(y).chunks_exact(4));
+        rows.filter(|pixel| **pixel == [blue, green, red, 255]).count()
+    }
+
+    #[test]
+    fn cells_have_the_colour_of_their_share() {
+        // Class 0: 3/4 right, 1/4 as 1. Class 1: half right, half without a label.
+        let picture = picture(3, &[0, 0, 0, 0, 1, 1], &[0, 0, 0, 1, 1, 255]);
+        // Of 54 by 30 pixels less the gap, the most of it no text.
+        let cell = 53 * 29;
+        for (full, share) in [(RIGHT, 0.75), (WRONG, 0.25), (RIGHT, 0.5), (WRONG, 0.5)] {
+            let found = count(&picture, full, share);
+            assert!((cell * 3 / 4..cell).contains(&found), "{full:?} {share}: {found}");
+        }
+        // Two empty cells: class 1 as 0, class 0 without a label.
+        let empty = count(&picture, WRONG, 0.0);
+        assert!((2 * cell * 3 / 4..2 * cell).contains(&empty), "{empty}");
+    }
+
+    #[test]
+    fn the_picture_has_a_size_for_any_number_of_classes() {
+        let all: Vec<u8> = (0..255).collect();
+        let large = picture(255, &all, &all);
+        assert!(large.width() > 255 * 24 && large.height() > 255 * 15);
+        assert!(large.width() < 8192 && large.height() < 8192);
+        // Nothing counted: the head alone.
+        assert!(picture(3, &[255], &[0]).height() < 200);
+    }
+
+    #[test]
+    fn shares_are_short_and_say_what_is_not_all_and_not_nothing() {
+        let few = [None, Some(0.0), Some(0.0004), Some(0.1234), Some(0.99996), Some(1.0)];
+        let text = few.map(|share| percent(share, true));
+        assert_eq!(text, ["-", "0", "<0.1", "12.3", "99.9", "100"]);
+        assert_eq!(
+            [0.004, 0.126, 0.996].map(|share| percent(Some(share), false)),
+            ["<1", "13", "99"]
+        );
+    }
+}

@@ -107,7 +107,8 @@ fn rectangles(
 /// `distance_transform_edt` of the boundary pixels, found by comparing with the four neighbours.
 #[test]
 fn measures_equal_those_of_an_independent_distance_transform() {
-    let cases: [(u32, u32, u32, u64, &[f64], f64); 4] = [
+    type Case = (u32, u32, u32, u64, &'static [f64], f64);
+    let cases: [Case; 4] = [
         (300, 200, 20, 1, &[0.817777415, 0.894319683, 0.960173787], 0.890756962),
         (701, 33, 40, 2, &[0.824134706, 0.768079012, 0.975515787, 0.872988995], 0.860179625),
         (64, 500, 9, 3, &[0.84038047, 0.886178822], 0.863279646),
