@@ -129,14 +129,14 @@ mod tests {
         assert_eq!(lines.len(), 1 + 6 + 6 + 7);
         let expected = "\
 int8 against float
-same label       50.000 %            2 pixels
-differ           50.000 %            2 pixels
-  int8 right     25.000 %            1 pixels
-  float right    25.000 %            1 pixels
-  neither right   0.000 %            0 pixels
-ground IoU         0.3333
-person IoU         0.3333
-mean IoU           0.3333
+same label        50.000 %            2 pixels
+differ            50.000 %            2 pixels
+  int8 right      25.000 %            1 pixels
+  float right     25.000 %            1 pixels
+  neither right    0.000 %            0 pixels
+ground IoU          0.3333
+person IoU          0.3333
+mean IoU            0.3333
 ";
         assert_eq!(comparison.to_string(), expected);
         let json = serde_json::to_value(&comparison).unwrap();
