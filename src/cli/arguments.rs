@@ -123,8 +123,16 @@ pub struct InferArguments {
 pub struct EvalArguments {
     /// A model folder, an ONNX file, or "builtin".
     pub model: String,
-    /// A folder with images/ and masks/ (8-bit class ids, 255 ignored).
+    /// A folder with images/ and masks/ (8-bit class ids, 255 ignored); of images alone for
+    /// --compare.
     pub folder: PathBuf,
+    /// Another network, named as the first; --card and --set hold for it, too, when it is an
+    /// ONNX file.
+    #[arg(long, value_name = "OTHER")]
+    pub compare: Option<String>,
+    /// Folder for pictures: confusion.png, and with --compare NAME.differ.png of each image.
+    #[arg(short, long)]
+    pub output: Option<PathBuf>,
     /// One JSON object.
     #[arg(long)]
     pub json: bool,

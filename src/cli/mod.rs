@@ -12,17 +12,21 @@ mod run;
 use crate::bench::{self, BenchError};
 use crate::camera::CameraError;
 use crate::display::DisplayError;
+use crate::doctor;
+use crate::evaluate::{self, FolderError};
 use crate::infer::{self, InferError};
 use crate::network::{NetworkError, inspect, load, model, specs};
 use crate::pipeline::RunError;
-use crate::{doctor, evaluate};
-use arguments::{Arguments, Command, InferArguments, InspectArguments, RunArguments};
+use arguments::{
+    Arguments, CardArguments, Command, EvalArguments, InferArguments, InspectArguments,
+    RunArguments,
+};
 use clap::Parser;
 use log::HeldLog;
 use serde::Serialize;
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use thiserror::Error;
@@ -109,6 +113,15 @@ impl From<BenchError> for Failure {
     }
 }
 
+impl From<FolderError> for Failure {
+    fn from(error: FolderError) -> Failure {
+        match error {
+            FolderError::Classes { .. } => Failure::Configuration(error.to_string()),
+            error => Failure::Running(error.to_string()),
+        }
+    }
+}
+
 /// Results that nobody takes.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Failure {
@@ -148,14 +161,7 @@ fn execute(command: Command, log: &HeldLog) -> Result<(), Failure> {
     match command {
         Command::Run(arguments) => run::run(&arguments, log),
         Command::Infer(arguments) => infer(arguments),
-        Command::Eval(arguments) => {
-            // Cross entropy needs the scores as they are.
-            let named = arguments.card.of(&arguments.model);
-            let model = model::open(&model::ModelArguments { labels: false, ..named })?;
-            let report = evaluate::folder(Arc::new(model), &arguments.folder)
-                .map_err(|error| Failure::Running(error.to_string()))?;
-            print(&report, arguments.json)
-        }
+        Command::Eval(arguments) => eval(&arguments),
         Command::Bench(arguments) => {
             let named = arguments.card.of(&arguments.model);
             let named = model::ModelArguments { threads: arguments.threads.into(), ..named };
@@ -204,6 +210,23 @@ fn infer(arguments: InferArguments) -> Result<(), Failure> {
         writeln!(out)?;
     }
     Ok(())
+}
+
+fn eval(arguments: &EvalArguments) -> Result<(), Failure> {
+    // The losses need the scores as they are.
+    let open = |card: &CardArguments, model: &str| {
+        model::open(&model::ModelArguments { labels: false, ..card.of(model) }).map(Arc::new)
+    };
+    let model = open(&arguments.card, &arguments.model)?;
+    let other = arguments.compare.as_ref().map(|other| {
+        // A model folder and the built-in network have their own card.
+        let own = CardArguments::default();
+        open(if Path::new(other).is_file() { &arguments.card } else { &own }, other)
+    });
+    let pictures = arguments.output.as_deref();
+    let job =
+        evaluate::Job { model, other: other.transpose()?, folder: &arguments.folder, pictures };
+    print(&evaluate::folder(job)?, arguments.json)
 }
 
 fn inspect(arguments: InspectArguments) -> Result<(), Failure> {

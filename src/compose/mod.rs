@@ -8,10 +8,10 @@ mod banner;
 mod compositor;
 mod legend;
 pub mod palette;
-mod picture;
+pub(crate) mod picture;
 mod scale;
 mod status;
-mod text;
+pub(crate) mod text;
 mod tint;
 
 #[cfg(test)]

@@ -107,14 +107,12 @@ impl Statistics {
     pub fn summary(&self, classes: &[Class], dropped: u64) -> Summary {
         let frames = self.frames.max(1) as f64;
         let shares = classes.iter().zip(&self.shares).filter(|(_, sum)| **sum > 0.0);
-        let names: Vec<String> = classes.iter().map(|class| class.name.clone()).collect();
-        let report = self.confusion.as_ref().map(|confusion| confusion.report(&names, None));
         Summary {
             frames: self.frames,
             dropped,
             stages: STAGES.into_iter().zip(self.times.iter().map(|times| median(times))).collect(),
             classes: shares.map(|(class, sum)| (class.name.clone(), sum / frames)).collect(),
-            mean_iou: report.and_then(|report| report.mean_iou),
+            mean_iou: self.confusion.as_ref().and_then(Confusion::mean_iou),
         }
     }
 }
