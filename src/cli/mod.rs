@@ -13,8 +13,12 @@ use crate::display::DisplayError;
 use crate::infer::{self, InferError};
 use crate::network::{NetworkError, inspect, load, model, specs};
 use crate::pipeline::RunError;
+use crate::record::verify::{VerifyError, verify};
 use crate::{doctor, evaluate};
-use arguments::{Arguments, Command, InferArguments, InspectArguments, RunArguments};
+use arguments::{
+    Arguments, CardArguments, Command, InferArguments, InspectArguments, RunArguments,
+    VerifyArguments,
+};
 use clap::Parser;
 use log::HeldLog;
 use serde::Serialize;
@@ -93,6 +97,18 @@ impl From<BenchError> for Failure {
     }
 }
 
+impl From<VerifyError> for Failure {
+    fn from(error: VerifyError) -> Failure {
+        match error {
+            VerifyError::Network(error) => error.into(),
+            VerifyError::Read { .. } | VerifyError::Segment { .. } => {
+                Failure::Running(error.to_string())
+            }
+            error => Failure::Configuration(error.to_string()),
+        }
+    }
+}
+
 /// Results that nobody takes.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Failure {
@@ -147,6 +163,7 @@ fn execute(command: Command, log: &HeldLog) -> Result<(), Failure> {
             print(&report, arguments.json)
         }
         Command::Inspect(arguments) => inspect(arguments),
+        Command::Verify(arguments) => prove(&arguments),
         Command::Doctor(arguments) => print(&doctor::examine(), arguments.json),
     }
 }
@@ -197,6 +214,16 @@ fn inspect(arguments: InspectArguments) -> Result<(), Failure> {
     print(&report, arguments.json)?;
     match report.error {
         Some(error) => Err(Failure::Configuration(error)),
+        None => Ok(()),
+    }
+}
+
+fn prove(arguments: &VerifyArguments) -> Result<(), Failure> {
+    let named = arguments.model.iter().map(|model| CardArguments::default().of(model));
+    let report = verify(&arguments.folder, &named.collect::<Vec<_>>())?;
+    print(&report, arguments.json)?;
+    match report.first_wrong {
+        Some(wrong) => Err(Failure::Running(wrong)),
         None => Ok(()),
     }
 }

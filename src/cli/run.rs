@@ -11,6 +11,7 @@ use crate::display::{self, Display, DisplayError};
 use crate::health::watchdog::Watchdog;
 use crate::network::model::{self, BUILT_IN, Model};
 use crate::pipeline::{self, Job, KEYS, Summary};
+use crate::record::{self, Recorded, Recording};
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
@@ -22,6 +23,8 @@ const DEMO_FRAMES: u64 = 300;
 /// Where a run without a display named leaves its pictures.
 const DEMO_FOLDER: &str = "segcam-out";
 const DEMO_CAMERA: &str = "synthetic:portrait";
+/// Megabytes of recordings unless said.
+const RECORD_LIMIT: u64 = 1000;
 /// How often a screen that says what is wrong is drawn anew, should it have been unplugged.
 const SAY_AGAIN: Duration = Duration::from_secs(1);
 
@@ -105,7 +108,7 @@ pub fn run(arguments: &RunArguments, log: &HeldLog) -> Result<(), Failure> {
             watchdog = Watchdog::of(&board);
         }
         match named.map_err(Unready::Other).and_then(|_| prepare(arguments, &board)) {
-            Ok(ready) => show(arguments, &names, displays, ready, watchdog, stop),
+            Ok(ready) => show(arguments, &board, &names, displays, ready, watchdog, stop),
             Err(unready) => {
                 say(&mut displays, &unready);
                 if arguments.stay {
@@ -196,6 +199,7 @@ fn prepare(arguments: &RunArguments, board: &Board) -> Result<Ready, Unready> {
 
 fn show(
     arguments: &RunArguments,
+    board: &Board,
     names: &[String],
     displays: Vec<Box<dyn Display>>,
     ready: Ready,
@@ -205,6 +209,14 @@ fn show(
     if io::stdout().is_terminal() && io::stdin().is_terminal() {
         log::info!("keys: {}", KEYS);
     }
+    let (recording, recorder) = arguments
+        .record
+        .as_ref()
+        .map(|folder| {
+            let limit = arguments.record_limit.unwrap_or(RECORD_LIMIT) * 1_000_000;
+            record::start(folder.clone(), limit, ready.camera.name(), &board.name)
+        })
+        .unzip();
     let mut out = io::stdout();
     let summary = pipeline::run(Job {
         model: ready.model,
@@ -216,16 +228,29 @@ fn show(
         stop,
         snapshots: DEMO_FOLDER.to_owned(),
         watchdog,
+        recorder,
     })?;
+    let recording = recording.map(Recording::finish);
     if arguments.json {
         #[derive(Serialize)]
         struct Last<'a> {
-            summary: &'a Summary,
+            summary: Sums<'a>,
         }
-        serde_json::to_writer(&mut out, &Last { summary: &summary }).map_err(io::Error::from)?;
+        #[derive(Serialize)]
+        struct Sums<'a> {
+            #[serde(flatten)]
+            summary: &'a Summary,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            recording: Option<Recorded>,
+        }
+        let last = Last { summary: Sums { summary: &summary, recording } };
+        serde_json::to_writer(&mut out, &last).map_err(io::Error::from)?;
         return Ok(writeln!(out)?);
     }
     write!(out, "{summary}")?;
+    if let Some(Recorded { recorded, skipped }) = recording {
+        writeln!(out, "recording  {recorded} recorded, {skipped} skipped")?;
+    }
     for folder in names.iter().filter_map(|uri| uri.strip_prefix("png:")) {
         let folder = folder.split('?').next().unwrap_or(folder);
         writeln!(out, "pictures   {folder}")?;

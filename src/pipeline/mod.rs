@@ -25,6 +25,7 @@ use crate::frame::Frame;
 use crate::health::Signal;
 use crate::health::watchdog::Watchdog;
 use crate::network::model::Model;
+use crate::record::Recorder;
 use crate::segment::{SegmentError, Segmenter, StepTimes};
 use handover::{CloseOnDrop, Handover, Taken};
 use screen::Screen;
@@ -69,6 +70,8 @@ pub struct Job<'a> {
     pub snapshots: String,
     /// Beats with what is shown.
     pub watchdog: Watchdog,
+    /// Takes the shown frames with their masks.
+    pub recorder: Option<Recorder>,
 }
 
 /// A frame on its way, with what was computed from it.
@@ -147,7 +150,9 @@ pub fn run(job: Job) -> Result<Summary, RunError> {
     let patient = !job.camera.is_live();
     let camera_name = job.camera.name().to_owned();
     let segmenter = Segmenter::new(Arc::clone(&job.model))?;
-    let screen = Screen::new(&job.model, job.displays, camera_name, job.settings, job.snapshots);
+    let mut screen =
+        Screen::new(&job.model, job.displays, camera_name, job.settings, job.snapshots);
+    screen.recorder = job.recorder;
     std::thread::scope(|scope| {
         // The display's thread is this one: when it ends, so does the round.
         let capture = scope.spawn(|| {

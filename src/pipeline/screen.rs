@@ -8,6 +8,7 @@ use crate::display::{self, Display, DisplayError, Key, Size};
 use crate::health::STALE_AFTER;
 use crate::health::watchdog::Watchdog;
 use crate::network::model::Model;
+use crate::record::Recorder;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use std::io::Write;
@@ -37,6 +38,7 @@ pub struct Screen {
     status: Status,
     statistics: Statistics,
     snapshots: String,
+    pub recorder: Option<Recorder>,
     drawn: Drawn,
     drawn_at: Instant,
     /// The screens' sizes then: another one may be plugged in.
@@ -69,6 +71,7 @@ impl Screen {
             status,
             statistics: Statistics::new(model.classes.len()),
             snapshots,
+            recorder: None,
             drawn: Drawn::Nothing,
             drawn_at: Instant::now(),
             sizes: Vec::new(),
@@ -201,7 +204,6 @@ impl Screen {
     fn count(&mut self, shot: &Shot, json: Option<&mut (dyn Write + '_)>) -> Result<(), RunError> {
         self.statistics.add(&self.status.stages, &shot.shares, Instant::now());
         self.statistics.compare(&shot.frame.truth, &shot.labels.ids);
-        let Some(json) = json else { return Ok(()) };
         let line = Line {
             frame: shot.frame.sequence,
             age_ms: milliseconds(age(shot)),
@@ -210,6 +212,10 @@ impl Screen {
             stages: Stages(&self.status.stages),
             classes: Classes(&self.model, &shot.shares),
         };
+        if let Some(recorder) = &mut self.recorder {
+            recorder.record(&self.model, &shot.frame, &shot.labels, &line);
+        }
+        let Some(json) = json else { return Ok(()) };
         serde_json::to_writer(&mut *json, &line).map_err(|error| RunError::Output(error.into()))?;
         json.write_all(b"\n").and_then(|()| json.flush()).map_err(RunError::Output)
     }

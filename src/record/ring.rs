@@ -1,0 +1,163 @@
+//! The ring on the disk: appends to the newest segment, begins new ones, deletes the oldest.
+
+use super::folder::Folder;
+use super::format::Writer;
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What stays free on the disk, in bytes. A new segment begins with twice that.
+const MARGIN: u64 = 64 << 20;
+/// Bytes until the disk is looked at again.
+const LOOK: u64 = 8 << 20;
+/// Parts of the ring, one of which is deleted at a time.
+const PARTS: u64 = 16;
+/// The largest segment, but for a frame, in bytes.
+const MAX_SEGMENT: u64 = 64 << 20;
+/// The most segments, however small.
+const MAX_SEGMENTS: usize = 4096;
+
+pub struct Ring {
+    path: PathBuf,
+    limit: u64,
+    open: Option<Open>,
+}
+
+/// The segment that grows.
+struct Open {
+    folder: Folder,
+    number: u32,
+    file: File,
+    /// The line of its header.
+    about: Arc<[u8]>,
+    bytes: u64,
+    frames: u64,
+    synced: bool,
+    /// Bytes until the disk is looked at again.
+    credit: u64,
+}
+
+impl Ring {
+    /// At most `limit` bytes, and a frame.
+    pub fn new(path: PathBuf, limit: u64) -> Ring {
+        Ring { path, limit, open: None }
+    }
+
+    fn segment_bytes(&self) -> u64 {
+        (self.limit / PARTS).clamp(1, MAX_SEGMENT)
+    }
+
+    /// Appends a framed frame to the segment of its header's line. What fails leaves the
+    /// segment closed as it was before, and the next call begins another.
+    pub fn append(&mut self, about: &Arc<[u8]>, frame: &[u8]) -> io::Result<()> {
+        let most = self.segment_bytes();
+        let goes_on = self.open.as_ref().is_some_and(|open| {
+            let fits = open.frames == 0 || open.bytes + frame.len() as u64 <= most;
+            fits && Arc::ptr_eq(&open.about, about)
+        });
+        if !goes_on {
+            self.close()?;
+            self.begin(about)?;
+        }
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let written = open.look(frame.len() as u64).and_then(|()| open.file.write_all(frame));
+        if let Err(error) = written {
+            self.abandon();
+            return Err(error);
+        }
+        open.bytes += frame.len() as u64;
+        open.frames += 1;
+        open.synced = false;
+        Ok(())
+    }
+
+    /// Makes all that was appended last.
+    pub fn sync(&mut self) -> io::Result<()> {
+        let Some(open) = self.open.as_mut().filter(|open| !open.synced) else { return Ok(()) };
+        open.credit = 0;
+        match open.file.sync_data() {
+            Ok(()) => open.synced = true,
+            Err(error) => {
+                self.abandon();
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Syncs and ends the segment.
+    pub fn close(&mut self) -> io::Result<()> {
+        self.sync()?;
+        self.open = None;
+        Ok(())
+    }
+
+    /// Makes room, then a segment with its header.
+    fn begin(&mut self, about: &Arc<[u8]>) -> io::Result<()> {
+        // Each time anew: the disk may be another one, and others may delete.
+        let folder = Folder::create(&self.path)?;
+        let mut segments = folder.segments()?;
+        let next = segments.last().map_or(1, |(number, _)| number + 1);
+        let mut ours: u64 = segments.iter().map(|(_, bytes)| bytes).sum();
+        let room = self.limit.min((ours + folder.free()?).saturating_sub(2 * MARGIN));
+        let wanted = self.segment_bytes();
+        if room < wanted {
+            return Err(full(2 * MARGIN));
+        }
+        let mut oldest = segments.drain(..);
+        while (ours + wanted > room || oldest.len() >= MAX_SEGMENTS)
+            && let Some((number, bytes)) = oldest.next()
+        {
+            folder.delete(number)?;
+            ours -= bytes;
+        }
+        let mut file = folder.make(next)?;
+        folder.sync();
+        let mut writer = Writer::default();
+        let header = writer.header(about);
+        let written = file.write_all(header);
+        let bytes = header.len() as u64;
+        let about = Arc::clone(about);
+        self.open = Some(Open {
+            folder,
+            number: next,
+            file,
+            about,
+            bytes,
+            frames: 0,
+            synced: false,
+            credit: LOOK,
+        });
+        written.inspect_err(|_| self.abandon())
+    }
+
+    /// Takes back what was half written, as far as that can be done.
+    fn abandon(&mut self) {
+        let Some(open) = self.open.take() else { return };
+        let _ = match open.frames {
+            0 => open.folder.delete(open.number),
+            _ => open.file.set_len(open.bytes),
+        };
+    }
+}
+
+impl Open {
+    /// Finds out early that the disk is nearly full.
+    fn look(&mut self, wanted: u64) -> io::Result<()> {
+        if self.credit < wanted {
+            if self.folder.free()? < MARGIN + wanted {
+                return Err(full(MARGIN));
+            }
+            self.credit = LOOK.max(wanted);
+        }
+        self.credit -= wanted;
+        Ok(())
+    }
+}
+
+fn full(margin: u64) -> io::Error {
+    let megabytes = margin >> 20;
+    let message = format!("the disk has less than {megabytes} MB free beside older recordings");
+    io::Error::new(ErrorKind::StorageFull, message)
+}
