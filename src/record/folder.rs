@@ -59,21 +59,18 @@ impl Folder {
         Folder::open_bare(path)
     }
 
-    /// The segments by number, with their bytes.
+    /// The segments by number, with their bytes; whatever else has such a name, with none.
     pub(super) fn segments(&self) -> io::Result<Vec<(u32, u64)>> {
         let mut segments = Vec::new();
         for entry in Dir::read_from(&self.fd)? {
             let entry = entry?;
             let Some(number) = entry.file_name().to_str().ok().and_then(number) else { continue };
+            let stat = rustix::fs::statat(&self.fd, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW);
             // It may have gone since.
-            let Ok(stat) =
-                rustix::fs::statat(&self.fd, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW)
-            else {
-                continue;
-            };
-            if FileType::from_raw_mode(stat.st_mode).is_file() {
-                segments.push((number, u64::try_from(stat.st_size).unwrap_or(0)));
-            }
+            let Ok(stat) = stat else { continue };
+            let is_file = FileType::from_raw_mode(stat.st_mode).is_file();
+            let bytes = if is_file { u64::try_from(stat.st_size).unwrap_or(0) } else { 0 };
+            segments.push((number, bytes));
         }
         segments.sort_unstable();
         Ok(segments)

@@ -145,6 +145,7 @@ impl Drop for Recording {
         }
     }
 }
+
 impl Recorder {
     /// Records a frame with the mask that `model` made of it. `line` is what `run --json` says
     /// of it. Copies, and never waits; allocates nothing after the first frames of a size.
@@ -252,8 +253,7 @@ impl Thread {
             match full.recv_timeout(SYNC.saturating_sub(synced.elapsed())) {
                 Ok(slot) => {
                     let written = self.write(&slot);
-                    let count =
-                        if written { &self.counts.recorded } else { &self.counts.skipped };
+                    let count = if written { &self.counts.recorded } else { &self.counts.skipped };
                     count.fetch_add(1, Ordering::Relaxed);
                     // It came from there.
                     let _ = empty.try_send(slot);

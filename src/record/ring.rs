@@ -97,20 +97,26 @@ impl Ring {
     fn begin(&mut self, about: &Arc<[u8]>) -> io::Result<()> {
         // Each time anew: the disk may be another one, and others may delete.
         let folder = Folder::create(&self.path)?;
-        let mut segments = folder.segments()?;
+        let segments = folder.segments()?;
         let next = segments.last().map_or(1, |(number, _)| number + 1);
-        let mut ours: u64 = segments.iter().map(|(_, bytes)| bytes).sum();
+        let ours: u64 = segments.iter().map(|(_, bytes)| bytes).sum();
         let room = self.limit.min((ours + folder.free()?).saturating_sub(2 * MARGIN));
         let wanted = self.segment_bytes();
         if room < wanted {
             return Err(full(2 * MARGIN));
         }
-        let mut oldest = segments.drain(..);
-        while (ours + wanted > room || oldest.len() >= MAX_SEGMENTS)
-            && let Some((number, bytes)) = oldest.next()
-        {
-            folder.delete(number)?;
-            ours -= bytes;
+        let (mut left, mut count) = (ours, segments.len());
+        for (number, bytes) in segments {
+            if left + wanted <= room && count < MAX_SEGMENTS {
+                break;
+            }
+            // One that cannot be deleted shall not end the ring.
+            if folder.delete(number).is_ok() {
+                (left, count) = (left - bytes, count - 1);
+            }
+        }
+        if left + wanted > room {
+            return Err(full(2 * MARGIN));
         }
         let mut file = folder.make(next)?;
         folder.sync();

@@ -208,7 +208,8 @@ fn take(head: &Head, record: &mut Record) -> Result<(), String> {
             head.frame
         ));
     }
-    let wrong = |what: &str, cause: &dyn std::fmt::Display| format!("frame {frame}: {what}: {cause}");
+    let wrong =
+        |what: &str, cause: &dyn std::fmt::Display| format!("frame {frame}: {what}: {cause}");
     let layout = match extra.picture.layout() {
         Some(Ok(layout)) if layout.bytes() <= super::MAX_PICTURE => layout,
         Some(Err(error)) => return Err(wrong("its picture", &error)),

@@ -25,7 +25,9 @@ pub enum VerifyError {
     Network(#[from] NetworkError),
     #[error("{segment}: was recorded with the model \"{recorded}\" of SHA-256 {sha256}, but {}; name that one by --model", offered.join(", "))]
     OtherModel { segment: String, recorded: String, sha256: String, offered: Vec<String> },
-    #[error("{segment}: was recorded with {recorded}, but the card of {model} makes that {found}; use the card of that time")]
+    #[error(
+        "{segment}: was recorded with {recorded}, but the card of {model} makes that {found}; use the card of that time"
+    )]
     OtherCard { segment: String, model: String, recorded: String, found: String },
     #[error("{segment}: frame {frame}: {error}")]
     Segment { segment: String, frame: u64, error: SegmentError },
@@ -121,7 +123,12 @@ pub fn verify(path: &Path, models: &[ModelArguments]) -> Result<Report, VerifyEr
                     found.frames += 1;
                     let Some(about) = &segment.about else {
                         found.different += 1;
-                        found.wrong(|| format!("{file}: frame {}: no header says which model made its mask", record.frame));
+                        found.wrong(|| {
+                            format!(
+                                "{file}: frame {}: no header says which model made its mask",
+                                record.frame
+                            )
+                        });
                         continue;
                     };
                     frame.reshape(record.layout);
@@ -137,7 +144,9 @@ pub fn verify(path: &Path, models: &[ModelArguments]) -> Result<Report, VerifyEr
                     let pixels = record.labels.ids.len();
                     found.wrong(|| {
                         let frame = record.frame;
-                        format!("{file}: frame {frame}: {differ} of {pixels} pixels of its mask differ")
+                        format!(
+                            "{file}: frame {frame}: {differ} of {pixels} pixels of its mask differ"
+                        )
                     });
                 }
             }
@@ -227,10 +236,7 @@ impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let row = |f: &mut Formatter, name: &str, cells: [u64; 5]| {
             let [frames, equal, different, damaged, torn] = cells;
-            writeln!(
-                f,
-                "{name:<16} {frames:>8} {equal:>8} {different:>10} {damaged:>8} {torn:>10}"
-            )
+            writeln!(f, "{name:<16} {frames:>8} {equal:>8} {different:>10} {damaged:>8} {torn:>10}")
         };
         writeln!(f, "segment            frames    equal  different  damaged  torn bytes")?;
         for segment in &self.segments {
