@@ -53,6 +53,8 @@ use std::collections::BTreeMap;
 
 /// The longest line of JSON, in bytes.
 pub const MAX_LINE: usize = 1 << 20;
+/// The longest segment that is read, in bytes; those that are written are shorter.
+pub const MAX_SEGMENT: u64 = 1 << 29;
 /// The largest picture, in bytes.
 pub const MAX_PICTURE: usize = 256 << 20;
 
@@ -106,7 +108,7 @@ fn settings(card: &Card) -> BTreeMap<String, String> {
 }
 
 /// What a frame's line says beyond `run --json`'s.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Extra<'a> {
     /// When it was captured, in milliseconds since the recording began.
     pub captured_ms: f64,
@@ -114,7 +116,6 @@ pub struct Extra<'a> {
     pub time_ms: u64,
     /// Shown frames that were not recorded until now.
     pub skipped: u64,
-    #[serde(borrow)]
     pub picture: Picture<'a>,
 }
 

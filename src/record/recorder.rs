@@ -20,7 +20,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant, SystemTime};
 
 /// Frames that wait for the disk, at most.
@@ -71,6 +71,8 @@ pub struct Recording {
 pub struct Recorder {
     empty: Receiver<Slot>,
     full: SyncSender<Slot>,
+    /// One that was not filled.
+    spare: Option<Slot>,
     counts: Arc<Counts>,
     about: Arc<[u8]>,
     /// That `about` speaks of.
@@ -105,6 +107,7 @@ pub fn start(folder: PathBuf, limit: u64, camera: &str, board: &str) -> (Recordi
     let recorder = Recorder {
         empty,
         full,
+        spare: None,
         counts: Arc::clone(&counts),
         about: Arc::new([]),
         model: None,
@@ -156,12 +159,20 @@ impl Recorder {
         labels: &LabelMap,
         line: &impl Serialize,
     ) {
-        let taken = self.empty.try_recv().is_ok_and(|mut slot| {
-            self.fill(&mut slot, model, frame, labels, line) && self.full.try_send(slot).is_ok()
-        });
-        if !taken {
-            self.counts.skipped.fetch_add(1, Ordering::Relaxed);
+        let slot = self.spare.take().or_else(|| self.empty.try_recv().ok());
+        if let Some(mut slot) = slot {
+            if self.fill(&mut slot, model, frame, labels, line) {
+                match self.full.try_send(slot) {
+                    Ok(()) => return,
+                    Err(TrySendError::Full(slot) | TrySendError::Disconnected(slot)) => {
+                        self.spare = Some(slot);
+                    }
+                }
+            } else {
+                self.spare = Some(slot);
+            }
         }
+        self.counts.skipped.fetch_add(1, Ordering::Relaxed);
     }
 
     /// False where a frame cannot be recorded.

@@ -13,8 +13,8 @@ const MARGIN: u64 = 64 << 20;
 const LOOK: u64 = 8 << 20;
 /// Parts of the ring, one of which is deleted at a time.
 const PARTS: u64 = 16;
-/// The largest segment, but for a frame, in bytes.
-const MAX_SEGMENT: u64 = 64 << 20;
+/// The largest segment that another frame is appended to, in bytes.
+const MOST: u64 = 64 << 20;
 /// The most segments, however small.
 const MAX_SEGMENTS: usize = 4096;
 
@@ -45,7 +45,7 @@ impl Ring {
     }
 
     fn segment_bytes(&self) -> u64 {
-        (self.limit / PARTS).clamp(1, MAX_SEGMENT)
+        (self.limit / PARTS).clamp(1, MOST)
     }
 
     /// Appends a framed frame to the segment of its header's line. What fails leaves the

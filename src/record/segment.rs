@@ -2,7 +2,7 @@
 
 use super::folder::{Folder, name};
 use super::format::{HEAD, Head, Kind, unpack};
-use super::{About, Extra};
+use super::{About, MAX_PICTURE, MAX_SEGMENT, Picture};
 use crate::decode::LabelMap;
 use crate::frame::Layout;
 use serde::Deserialize;
@@ -91,6 +91,10 @@ impl Segment {
     pub fn open(folder: &Folder, number: u32) -> io::Result<Segment> {
         let file = folder.segment(number)?;
         let length = file.metadata()?.len();
+        if length > MAX_SEGMENT {
+            let message = format!("it is longer than the {MAX_SEGMENT} bytes that are read");
+            return Err(io::Error::new(ErrorKind::FileTooLarge, message));
+        }
         let name = name(number);
         Ok(Segment { name, about: None, file, length, at: 0, broken: None })
     }
@@ -186,12 +190,14 @@ impl Segment {
     }
 }
 
-/// What a frame's line must say.
+/// What a frame's line must say. Whatever else it says is not kept.
 #[derive(Deserialize)]
 struct Said<'a> {
     frame: u64,
-    #[serde(flatten, borrow)]
-    extra: Extra<'a>,
+    captured_ms: f64,
+    skipped: u64,
+    #[serde(borrow)]
+    picture: Picture<'a>,
 }
 
 /// Unpacks a frame whose checksum is right.
@@ -201,7 +207,7 @@ fn take(head: &Head, record: &mut Record) -> Result<(), String> {
     let (picture, mask) = rest.split_at(picture);
     let said: Said = serde_json::from_slice(line)
         .map_err(|error| format!("the line of frame {} cannot be read: {error}", head.frame))?;
-    let Said { frame, extra } = said;
+    let frame = said.frame;
     if frame != head.frame {
         return Err(format!(
             "its line is frame {frame}'s, its picture and mask are frame {}'s",
@@ -210,8 +216,8 @@ fn take(head: &Head, record: &mut Record) -> Result<(), String> {
     }
     let wrong =
         |what: &str, cause: &dyn std::fmt::Display| format!("frame {frame}: {what}: {cause}");
-    let layout = match extra.picture.layout() {
-        Some(Ok(layout)) if layout.bytes() <= super::MAX_PICTURE => layout,
+    let layout = match said.picture.layout() {
+        Some(Ok(layout)) if layout.bytes() <= MAX_PICTURE => layout,
         Some(Err(error)) => return Err(wrong("its picture", &error)),
         _ => return Err(wrong("its picture", &"a format that is unknown or too large")),
     };
@@ -222,8 +228,8 @@ fn take(head: &Head, record: &mut Record) -> Result<(), String> {
         .map_err(|cause| wrong("its mask has", &cause))?;
     (record.labels.width, record.labels.height) = (layout.width, layout.height);
     record.frame = frame;
-    record.captured = Duration::try_from_secs_f64(extra.captured_ms / 1e3).unwrap_or_default();
-    record.skipped = extra.skipped;
+    record.captured = Duration::try_from_secs_f64(said.captured_ms / 1e3).unwrap_or_default();
+    record.skipped = said.skipped;
     record.layout = layout;
     record.line.clear();
     record.line.extend_from_slice(line);

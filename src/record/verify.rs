@@ -160,6 +160,9 @@ fn difference(one: &LabelMap, other: &LabelMap) -> usize {
     one.ids.iter().zip(&other.ids).filter(|(one, other)| one != other).count()
 }
 
+/// The most that a network may take, in bytes: its size can come from the recording.
+const MEMORY: u64 = 4 << 30;
+
 /// Runs the model that a header names.
 struct Workshop<'a> {
     models: &'a [ModelArguments],
@@ -210,8 +213,11 @@ impl Workshop<'_> {
                 continue;
             }
             let recorded = &about.model.settings;
-            let set = recorded.iter().map(|(key, value)| format!("{key}={value}")).collect();
-            let model = model::open(&ModelArguments { set, ..named.clone() })?;
+            let decides = |key: &str| key.starts_with("input.") || key.starts_with("output.");
+            let set = recorded.iter().filter(|(key, _)| decides(key));
+            let set = set.map(|(key, value)| format!("{key}={value}")).collect();
+            let memory = Some(MEMORY);
+            let model = model::open(&ModelArguments { set, memory, ..named.clone() })?;
             let now = settings(&model.card);
             if let Some((key, value)) = now.iter().find(|(key, _)| !recorded.contains_key(*key)) {
                 return Err(VerifyError::OtherCard {

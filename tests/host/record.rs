@@ -111,7 +111,6 @@ fn a_mask_that_its_model_did_not_make_is_named() {
     let place = Place::new();
     let model = place.write("color.onnx", &onnx::strongest_color(32, 32));
     let folder = place.text("recording");
-    // Grey noise: both parts are stored as they are or small, so that bytes can be exchanged.
     let camera = "synthetic:portrait?width=64&height=48";
     run(&["--model", &model, "--camera", camera, "--record", &folder, "--frames", "6"]);
     let path = place.path("recording/00000001.segcam");
@@ -122,13 +121,13 @@ fn a_mask_that_its_model_did_not_make_is_named() {
     let heads: Vec<usize> =
         (0..bytes.len() - 8).filter(|at| bytes[*at..].starts_with(b"\x89sgcmF1\n")).collect();
     assert!(heads.len() > 3);
-    // The third frame takes the second's mask, with checksums that are right.
+    // The third frame gets a mask of nothing but blue, stored as it is, with right checksums.
     let part = |bytes: &[u8], head: usize| {
         let start = head + 40 + number(bytes, head + 24) + number(bytes, head + 28);
         start..start + number(bytes, head + 32)
     };
-    let mask = bytes[part(&bytes, heads[1])].to_vec();
-    bytes.splice(part(&bytes, heads[2]), mask.iter().copied());
+    let mask = [2; 64 * 48];
+    bytes.splice(part(&bytes, heads[2]), mask);
     let head = heads[2];
     bytes[head + 32..head + 36].copy_from_slice(&(mask.len() as u32).to_le_bytes());
     let payload = crc32fast::hash(&bytes[head + 40..part(&bytes, head).end]);
@@ -215,8 +214,8 @@ fn cut(cuts: u32, seed: u64) {
     let model = place.write("color.onnx", &onnx::strongest_color(32, 32));
     let folder = place.path("recording");
     let text = place.text("recording");
-    let camera = "synthetic:portrait?width=64&height=48&fps=400";
-    let (mut newest, mut most_lost, mut torn, mut frames) = (0, 0, 0, 0);
+    let camera = "synthetic:portrait?width=64&height=48&fps=200";
+    let (mut newest, mut most_lost, mut more_lost, mut torn, mut frames) = (0, 0, 0, 0, 0);
     for round in 0..cuts {
         let arguments = ["run", "--json", "--display", "null:", "--model", &model];
         let mut command = segcam(&arguments);
@@ -234,7 +233,6 @@ fn cut(cuts: u32, seed: u64) {
         child.kill().unwrap();
         child.wait().unwrap();
         let said = String::from_utf8(reader.join().unwrap()).unwrap();
-        let said = said.trim_start_matches('\0');
         let shown: Vec<u64> = said
             .lines()
             .filter_map(|line| serde_json::from_str::<Value>(line).ok()?["frame"].as_u64())
@@ -260,6 +258,8 @@ fn cut(cuts: u32, seed: u64) {
         let last = run.last().map_or(0, |(frame, _)| frame + 1);
         let lost = shown.iter().filter(|frame| **frame >= last).count();
         most_lost = most_lost.max(lost);
+        // Four wait at most; more were skipped because those waited too long.
+        more_lost += u32::from(lost > 4);
         newest = found.last().map_or(newest, |segment| segment.number);
         // As when the disk had not yet got what came after the last sync.
         if round % 2 == 0 && newest > 0 {
@@ -272,8 +272,10 @@ fn cut(cuts: u32, seed: u64) {
             assert!(old.frames.starts_with(&new.frames) && kept.len() == found.len());
         }
     }
-    println!("{cuts} cuts, {frames} frames, {torn} torn ends, at most {most_lost} frames lost");
-    assert!(most_lost <= 5, "{most_lost} frames lost");
+    println!(
+        "{cuts} cuts, {frames} frames, {torn} torn ends, at most {most_lost} frames lost, {more_lost} times more than wait"
+    );
+    assert!(more_lost <= cuts / 5, "{more_lost} times more than 4 frames lost");
     let (code, report, error) = verify(&[&text, "--model", &model]);
     assert_eq!((code, &report["different"]), (Some(0), &Value::from(0)), "{report} {error}");
 }
