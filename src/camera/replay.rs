@@ -102,10 +102,9 @@ impl ReplayCamera {
         }
     }
 
-    /// When the frame in `record` is due.
-    fn due(&self) -> Instant {
-        let now = Instant::now();
-        let (Some(clock), Some((came, at))) = (&self.clock, self.last) else { return now };
+    /// When the frame in `record` is due; None: at once.
+    fn due(&self) -> Option<Instant> {
+        let (clock, (came, at)) = (self.clock.as_ref()?, self.last?);
         let gap = match clock {
             // Another run's times begin anew.
             Clock::Recorded => self.record.captured.saturating_sub(at).min(LONGEST_GAP),
@@ -113,7 +112,7 @@ impl ReplayCamera {
         };
         let due = later(came, gap);
         // Late by more than a frame: it is played slower rather than ever later.
-        if later(due, gap) < now { now } else { due }
+        (later(due, gap) >= Instant::now()).then_some(due)
     }
 }
 
@@ -135,10 +134,11 @@ impl Camera for ReplayCamera {
             self.is_ready = true;
         }
         let due = self.due();
-        if due > deadline {
+        if due.is_some_and(|due| due > deadline) {
             sleep_until(deadline);
             return Ok(Arrival::Timeout);
         }
+        let due = due.unwrap_or_else(Instant::now);
         sleep_until(due);
         self.is_ready = false;
         self.last = Some((due, self.record.captured));

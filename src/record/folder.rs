@@ -16,6 +16,9 @@ pub enum FolderError {
     Empty { path: PathBuf },
 }
 
+/// The last number that a segment can have.
+pub(super) const LAST: u32 = 99_999_999;
+
 /// A segment's file name.
 pub fn name(number: u32) -> String {
     format!("{number:08}.segcam")

@@ -19,8 +19,8 @@
 //!
 //! Picture and mask lose nothing. Each is stored as it is when its length is the whole one, else
 //! as a zlib stream (RFC 1950) of the differences to the byte one row above, as PNG's filter
-//! `Up` has them. Photographs with a sensor's noise become 1.3 to 2.5 times smaller that way, at
-//! the cost of some fifty copies of the picture; LZ4 gains nothing on them.
+//! `Up` has them. Photographs with a sensor's noise become 1.3 to 2.1 times smaller that way, for
+//! 14 instructions a byte on a Cortex-A53; LZ4 makes them 1.0 to 1.15 times smaller for 10.
 //!
 //! **Power cuts.** Segments only grow, by whole frames in one write each, and are synced every
 //! second. What a cut leaves torn does not have its checksum, and is told from what is whole. A
@@ -34,6 +34,8 @@
 
 mod folder;
 mod format;
+#[cfg(test)]
+mod hostile_tests;
 mod recorder;
 mod ring;
 mod segment;

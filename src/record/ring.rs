@@ -1,6 +1,6 @@
 //! The ring on the disk: appends to the newest segment, begins new ones, deletes the oldest.
 
-use super::folder::Folder;
+use super::folder::{Folder, LAST, name};
 use super::format::Writer;
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
@@ -11,7 +11,9 @@ use std::sync::Arc;
 const MARGIN: u64 = 64 << 20;
 /// Bytes until the disk is looked at again.
 const LOOK: u64 = 8 << 20;
-/// Parts of the ring, one of which is deleted at a time.
+/// The least that a ring is worth, in bytes, where its limit is not less.
+const LEAST: u64 = 8 << 20;
+/// Segments of the ring, one of which is deleted at a time.
 const PARTS: u64 = 16;
 /// The largest segment that another frame is appended to, in bytes.
 const MOST: u64 = 64 << 20;
@@ -32,6 +34,8 @@ struct Open {
     /// The line of its header.
     about: Arc<[u8]>,
     bytes: u64,
+    /// Bytes that no frame after the first exceeds.
+    most: u64,
     frames: u64,
     synced: bool,
     /// Bytes until the disk is looked at again.
@@ -44,16 +48,11 @@ impl Ring {
         Ring { path, limit, open: None }
     }
 
-    fn segment_bytes(&self) -> u64 {
-        (self.limit / PARTS).clamp(1, MOST)
-    }
-
     /// Appends a framed frame to the segment of its header's line. What fails leaves the
     /// segment closed as it was before, and the next call begins another.
     pub fn append(&mut self, about: &Arc<[u8]>, frame: &[u8]) -> io::Result<()> {
-        let most = self.segment_bytes();
         let goes_on = self.open.as_ref().is_some_and(|open| {
-            let fits = open.frames == 0 || open.bytes + frame.len() as u64 <= most;
+            let fits = open.frames == 0 || open.bytes + frame.len() as u64 <= open.most;
             fits && Arc::ptr_eq(&open.about, about)
         });
         if !goes_on {
@@ -99,12 +98,17 @@ impl Ring {
         let folder = Folder::create(&self.path)?;
         let segments = folder.segments()?;
         let next = segments.last().map_or(1, |(number, _)| number + 1);
-        let ours: u64 = segments.iter().map(|(_, bytes)| bytes).sum();
-        let room = self.limit.min((ours + folder.free()?).saturating_sub(2 * MARGIN));
-        let wanted = self.segment_bytes();
-        if room < wanted {
+        if next > LAST {
+            let message = format!("it holds {}, the last number; move it away", name(LAST));
+            return Err(io::Error::new(ErrorKind::AlreadyExists, message));
+        }
+        let ours = segments.iter().fold(0u64, |sum, (_, bytes)| sum.saturating_add(*bytes));
+        let disk = ours.saturating_add(folder.free()?);
+        let room = self.limit.min(disk.saturating_sub(2 * MARGIN));
+        if room < self.limit.min(LEAST) {
             return Err(full(2 * MARGIN));
         }
+        let wanted = (room / PARTS).clamp(1, MOST);
         let (mut left, mut count) = (ours, segments.len());
         for (number, bytes) in segments {
             if left + wanted <= room && count < MAX_SEGMENTS {
@@ -112,7 +116,7 @@ impl Ring {
             }
             // One that cannot be deleted shall not end the ring.
             if folder.delete(number).is_ok() {
-                (left, count) = (left - bytes, count - 1);
+                (left, count) = (left.saturating_sub(bytes), count - 1);
             }
         }
         if left + wanted > room {
@@ -131,6 +135,7 @@ impl Ring {
             file,
             about,
             bytes,
+            most: wanted,
             frames: 0,
             synced: false,
             credit: LOOK,
