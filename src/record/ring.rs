@@ -6,6 +6,8 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
 
 /// What stays free on the disk, in bytes. A new segment begins with twice that.
 const MARGIN: u64 = 64 << 20;
@@ -24,13 +26,14 @@ pub struct Ring {
     path: PathBuf,
     limit: u64,
     open: Option<Open>,
+    syncer: Syncer,
 }
 
 /// The segment that grows.
 struct Open {
     folder: Folder,
     number: u32,
-    file: File,
+    file: Arc<File>,
     /// The line of its header.
     about: Arc<[u8]>,
     bytes: u64,
@@ -45,7 +48,7 @@ struct Open {
 impl Ring {
     /// At most `limit` bytes, and a frame.
     pub fn new(path: PathBuf, limit: u64) -> Ring {
-        Ring { path, limit, open: None }
+        Ring { path, limit, open: None, syncer: Syncer::start() }
     }
 
     /// Appends a framed frame to the segment of its header's line. What fails leaves the
@@ -60,7 +63,7 @@ impl Ring {
             self.begin(about)?;
         }
         let Some(open) = &mut self.open else { return Ok(()) };
-        let written = open.look(frame.len() as u64).and_then(|()| open.file.write_all(frame));
+        let written = open.look(frame.len() as u64).and_then(|()| (&*open.file).write_all(frame));
         if let Err(error) = written {
             self.abandon();
             return Err(error);
@@ -71,25 +74,29 @@ impl Ring {
         Ok(())
     }
 
-    /// Makes all that was appended last.
+    /// Begins to make all that was appended last; an error can be an earlier call's.
     pub fn sync(&mut self) -> io::Result<()> {
-        let Some(open) = self.open.as_mut().filter(|open| !open.synced) else { return Ok(()) };
-        open.credit = 0;
-        match open.file.sync_data() {
-            Ok(()) => open.synced = true,
-            Err(error) => {
-                self.abandon();
-                return Err(error);
-            }
+        if let Some(open) = self.open.as_mut().filter(|open| !open.synced) {
+            open.credit = 0;
+            // Where the last one is not done yet, the next call does it.
+            open.synced = self.syncer.files.try_send(Arc::clone(&open.file)).is_ok();
         }
-        Ok(())
+        match self.syncer.failures.try_recv() {
+            Ok(error) => {
+                self.abandon();
+                Err(error)
+            }
+            Err(_) => Ok(()),
+        }
     }
 
-    /// Syncs and ends the segment.
+    /// Ends the segment; what was appended to it lasts once this ring is dropped.
     pub fn close(&mut self) -> io::Result<()> {
-        self.sync()?;
-        self.open = None;
-        Ok(())
+        if let Some(open) = self.open.take().filter(|open| !open.synced) {
+            // It ends when we do.
+            let _ = self.syncer.files.send(open.file);
+        }
+        self.sync()
     }
 
     /// Makes room, then a segment with its header.
@@ -122,11 +129,11 @@ impl Ring {
         if left + wanted > room {
             return Err(full(2 * MARGIN));
         }
-        let mut file = folder.make(next)?;
+        let file = Arc::new(folder.make(next)?);
         folder.sync();
         let mut writer = Writer::default();
         let header = writer.header(about);
-        let written = file.write_all(header);
+        let written = (&*file).write_all(header);
         let bytes = header.len() as u64;
         let about = Arc::clone(about);
         self.open = Some(Open {
@@ -164,6 +171,37 @@ impl Open {
         }
         self.credit -= wanted;
         Ok(())
+    }
+}
+
+/// Syncs files while others are written: cards take as long for that as for the bytes themselves.
+struct Syncer {
+    files: SyncSender<Arc<File>>,
+    failures: Receiver<io::Error>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Syncer {
+    fn start() -> Syncer {
+        let (files, queue) = sync_channel::<Arc<File>>(1);
+        let (failed, failures) = sync_channel(1);
+        let thread = std::thread::spawn(move || {
+            for file in queue {
+                if let Err(error) = file.sync_data() {
+                    // One is enough.
+                    let _ = failed.try_send(error);
+                }
+            }
+        });
+        Syncer { files, failures, thread: Some(thread) }
+    }
+}
+
+impl Drop for Syncer {
+    fn drop(&mut self) {
+        // Closes the queue.
+        self.files = sync_channel(0).0;
+        let _ = self.thread.take().map(JoinHandle::join);
     }
 }
 

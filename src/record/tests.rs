@@ -5,6 +5,7 @@ use crate::camera::{self, Arrival, Wanted};
 use crate::decode::LabelMap;
 use crate::frame::Frame;
 use crate::network::model::{self, BUILT_IN, ModelArguments};
+use allocation_counter::measure;
 use serde_json::json;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -149,6 +150,30 @@ fn what_is_recorded_is_read_back_in_every_layout() {
     assert_eq!((&said.model.sha256, &*said.kernels), (&model.sha256, model.kernels()));
     assert_eq!(said.model.settings["input.fit"], "\"crop\"");
     assert_eq!(said.model.classes.len(), model.classes.len());
+}
+
+#[test]
+fn recording_allocates_nothing_after_the_first_frames() {
+    let folder = tempfile::tempdir().unwrap();
+    let named = ModelArguments { model: BUILT_IN.into(), threads: 1, ..Default::default() };
+    let model = Arc::new(model::open(&named).unwrap());
+    let (recording, mut recorder) = start(folder.path().to_owned(), 1 << 30, "c", "b");
+    let frame = Frame::new(Layout::packed(PixelFormat::Yuyv, 64, 48).unwrap());
+    let labels = LabelMap { width: 64, height: 48, ids: vec![1; 64 * 48] };
+    let line = Classes { frame: 0, age_ms: 3.25 };
+    for index in 0..20 {
+        let heap = measure(|| recorder.record(&model, &frame, &labels, &line));
+        assert!(index < 8 || heap.count_total == 0, "{index}: {heap:?}");
+        while recording.counts().recorded <= index {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Classes {
+    frame: u64,
+    age_ms: f32,
 }
 
 #[test]
