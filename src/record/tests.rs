@@ -148,7 +148,7 @@ fn what_is_recorded_is_read_back_in_every_layout() {
     assert_eq!(camera.read(&mut replayed, Duration::ZERO).unwrap(), Arrival::End);
     let said = segment.about.unwrap();
     assert_eq!((&said.model.sha256, &*said.kernels), (&model.sha256, model.kernels()));
-    assert_eq!(said.model.settings["input.fit"], "\"crop\"");
+    assert_eq!(said.model.settings["input.fit"], "\"letterbox\"");
     assert_eq!(said.model.classes.len(), model.classes.len());
 }
 
