@@ -86,6 +86,8 @@ pub struct Recorder {
 /// Starts recording into a folder, at most `limit` bytes and a frame. What is wrong with the
 /// folder is logged, and tried again: it stops no run.
 pub fn start(folder: PathBuf, limit: u64, camera: &str, board: &str) -> (Recording, Recorder) {
+    // Now, while we may; what is wrong with it is told with the first frame.
+    let _ = std::fs::create_dir_all(&folder);
     let (full, to_write) = sync_channel(SLOTS);
     let (written_out, empty) = sync_channel(SLOTS);
     for _ in 0..SLOTS {
