@@ -322,8 +322,10 @@ fn power_cuts_of_a_disk() {
         shell("umount $2; mount -o loop $1 $2", &[&disk, &mounted]);
         let found = if Path::new(&folder).exists() { read(Path::new(&folder)) } else { vec![] };
         let run = found.iter().filter(|segment| segment.number > newest);
-        let last =
-            run.filter_map(|segment| segment.frames.last()).last().map_or(0, |last| last.0 + 1);
+        let last = run
+            .filter_map(|segment| segment.frames.last())
+            .next_back()
+            .map_or(0, |last| last.0 + 1);
         newest = found.last().map_or(newest, |segment| segment.number);
         let shown = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         let lost = shown.filter(|line| line["frame"].as_u64().is_some_and(|frame| frame >= last));
