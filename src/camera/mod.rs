@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `file:PATH` | a PNG or JPEG picture; a directory of them in the byte order of their names; a Y4M clip |
 //! | `pipe:-` | raw frames on standard input |
+//! | `replay:DIR` | what `run --record DIR` recorded, byte for byte, under the same sequence numbers |
 //! | `v4l2:/dev/videoN` | a camera of the kernel's; `v4l2:` alone is the first that captures |
 //! | `synthetic:portrait` | pans and zooms over a built-in photograph of a person |
 //! | `synthetic:field` | a generated drive over farmland that knows its true label map |
@@ -18,6 +19,7 @@
 //! | `pipe:` | `format=` `yuyv` `uyvy` `nv12` `yuv420` `rgb24` `bgr24` `grey`, `width=`, `height=` | needed |
 //! | | `stride=BYTES` | from a row of the first plane to the next, when rows are padded |
 //! | | `fps=F` | for the log only: the sender sets the pace |
+//! | `replay:` | `fps=F` | comes live, as for `file:`; a bare `fps` is the recording's own pace |
 //! | `v4l2:` | `format=` as for `pipe:` or `mjpeg`, `width=`, `height=`, `fps=F` | what the device must do; what is not said is chosen by what it costs (see the `v4l2` room) |
 //! | | `control.NAME=VALUE` | a control by the name that `v4l2-ctl -l` shows, set in the order they stand: `control.auto_exposure=1&control.exposure_time_absolute=200`; a menu's entry by its number or name |
 //! | | `timeout=MS` | lost when no frame comes for so long (2000 when not said; 5000 for the first) |
@@ -39,6 +41,7 @@ mod mjpeg;
 mod pace;
 mod pipe;
 mod portrait;
+mod replay;
 mod sensor;
 mod sprite;
 mod synthetic;
@@ -50,11 +53,12 @@ pub use files::read_picture;
 
 use crate::config::uri::{Uri, UriError};
 use crate::frame::{Encoding, Frame, LayoutError, Matrix, Range};
+use crate::record::FolderError;
 use std::time::Duration;
 use thiserror::Error;
 
 /// The kinds of camera URI there are.
-pub const KINDS: [&str; 4] = ["file", "pipe", "synthetic", "v4l2"];
+pub const KINDS: [&str; 5] = ["file", "pipe", "replay", "synthetic", "v4l2"];
 
 /// What came of waiting for a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +79,8 @@ pub enum CameraError {
     /// Nothing more will come; says what to do.
     #[error("{source_name}: {message}")]
     Failed { source_name: String, message: String },
+    #[error(transparent)]
+    Recording(#[from] FolderError),
     #[error("{source_name}: {error}")]
     Layout { source_name: String, error: LayoutError },
     #[error(transparent)]
@@ -126,6 +132,7 @@ pub fn open(uri: &str, wanted: Wanted) -> Result<Box<dyn Camera>, CameraError> {
     let camera: Box<dyn Camera> = match uri.scheme.as_str() {
         "file" => Box::new(files::FileCamera::open(uri)?),
         "pipe" => Box::new(pipe::open(uri)?),
+        "replay" => Box::new(replay::open(uri)?),
         "v4l2" => Box::new(v4l2::open(uri, wanted)?),
         _ => synthetic::open(uri)?,
     };
@@ -162,9 +169,9 @@ mod tests {
     fn wrong_uris_say_what_would_be_right() {
         assert_eq!(
             error("v4l:/dev/video0"),
-            "camera \"v4l:/dev/video0\": unknown kind \"v4l:\"; did you mean \"v4l2:\"? (there are file pipe synthetic v4l2)"
+            "camera \"v4l:/dev/video0\": unknown kind \"v4l:\"; did you mean \"v4l2:\"? (there are file pipe replay synthetic v4l2)"
         );
-        assert!(error("clip.y4m").contains("expected one of file pipe synthetic v4l2"));
+        assert!(error("clip.y4m").contains("expected one of file pipe replay synthetic v4l2"));
         assert_eq!(
             error("synthetic:potrait"),
             "synthetic:potrait: \"potrait\" is not a scene; did you mean \"portrait\"? (there are portrait field)"

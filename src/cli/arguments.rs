@@ -31,6 +31,8 @@ pub enum Command {
     Bench(BenchArguments),
     /// Tell about a model: inputs, outputs, operators and how they run.
     Inspect(InspectArguments),
+    /// Prove that a recording's masks are what its model makes of its frames.
+    Verify(VerifyArguments),
     /// Look for cameras, displays and what is missing.
     Doctor(DoctorArguments),
 }
@@ -67,7 +69,8 @@ pub struct RunArguments {
     /// A model folder or an ONNX file; the board's, or the built-in person network, if none.
     #[arg(long)]
     pub model: Option<String>,
-    /// v4l2:/dev/videoN, file:PATH, pipe:-?format=…, synthetic:portrait, synthetic:field.
+    /// v4l2:/dev/videoN, file:PATH, pipe:-?format=…, replay:DIR, synthetic:portrait,
+    /// synthetic:field.
     #[arg(long, value_name = "URI")]
     pub camera: Option<String>,
     /// drm:, fbdev:, spi:PANEL, png:DIR, terminal:, window:, null:; may stand more than once.
@@ -79,6 +82,12 @@ pub struct RunArguments {
     /// End after so many shown frames.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub frames: Option<u64>,
+    /// Records what is shown, frames and masks, into a folder.
+    #[arg(long, value_name = "DIR")]
+    pub record: Option<PathBuf>,
+    /// Megabytes of recordings in that folder; then the oldest are deleted [default: 1000].
+    #[arg(long, value_name = "MB", requires = "record", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub record_limit: Option<u64>,
     /// Run as a device does: what is wrong in the configuration stays on the screen, and the
     /// board's watchdog is fed.
     #[arg(long)]
@@ -169,6 +178,19 @@ pub struct InspectArguments {
     pub json: bool,
     #[command(flatten)]
     pub card: CardArguments,
+}
+
+#[derive(Args, Debug)]
+pub struct VerifyArguments {
+    /// The folder of a recording.
+    pub folder: PathBuf,
+    /// The model it was made with, a folder or an ONNX file, unless that is the built-in one; may
+    /// stand more than once.
+    #[arg(long)]
+    pub model: Vec<String>,
+    /// One JSON object.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Args, Debug)]

@@ -1,8 +1,7 @@
 //! The command line: raw arguments -> a checked command -> an exit code.
 //!
 //! Exit codes: 0 done, 1 failed while running, 2 wrong arguments or configuration, 3 a part of the
-//! program did not answer any more. Results go to
-//! standard output, diagnostics to standard error.
+//! program did not answer any more. Results go to standard output, diagnostics to standard error.
 
 mod arguments;
 mod log;
@@ -17,9 +16,10 @@ use crate::evaluate::{self, FolderError};
 use crate::infer::{self, InferError};
 use crate::network::{NetworkError, inspect, load, model, specs};
 use crate::pipeline::RunError;
+use crate::record::verify::{VerifyError, verify};
 use arguments::{
     Arguments, CardArguments, Command, EvalArguments, InferArguments, InspectArguments,
-    RunArguments,
+    RunArguments, VerifyArguments,
 };
 use clap::Parser;
 use log::HeldLog;
@@ -113,6 +113,18 @@ impl From<BenchError> for Failure {
     }
 }
 
+impl From<VerifyError> for Failure {
+    fn from(error: VerifyError) -> Failure {
+        match error {
+            VerifyError::Network(error) => error.into(),
+            VerifyError::Read { .. } | VerifyError::Segment { .. } => {
+                Failure::Running(error.to_string())
+            }
+            error => Failure::Configuration(error.to_string()),
+        }
+    }
+}
+
 impl From<FolderError> for Failure {
     fn from(error: FolderError) -> Failure {
         match error {
@@ -169,6 +181,7 @@ fn execute(command: Command, log: &HeldLog) -> Result<(), Failure> {
             print(&report, arguments.json)
         }
         Command::Inspect(arguments) => inspect(arguments),
+        Command::Verify(arguments) => prove(&arguments),
         Command::Doctor(arguments) => print(&doctor::examine(), arguments.json),
     }
 }
@@ -236,6 +249,16 @@ fn inspect(arguments: InspectArguments) -> Result<(), Failure> {
     print(&report, arguments.json)?;
     match report.error {
         Some(error) => Err(Failure::Configuration(error)),
+        None => Ok(()),
+    }
+}
+
+fn prove(arguments: &VerifyArguments) -> Result<(), Failure> {
+    let named = arguments.model.iter().map(|model| CardArguments::default().of(model));
+    let report = verify(&arguments.folder, &named.collect::<Vec<_>>())?;
+    print(&report, arguments.json)?;
+    match report.first_wrong {
+        Some(wrong) => Err(Failure::Running(wrong)),
         None => Ok(()),
     }
 }

@@ -12,6 +12,7 @@ use crate::display::{self, Display, DisplayError};
 use crate::health::watchdog::Watchdog;
 use crate::network::model::{self, BUILT_IN, Model};
 use crate::pipeline::{self, Changes, Job, KEYS, Summary};
+use crate::record::{self, Recorded, Recording};
 use crate::segment::Segmenter;
 use serde::Serialize;
 use std::cell::{Cell, RefCell};
@@ -25,6 +26,8 @@ const DEMO_FRAMES: u64 = 300;
 /// Where a run without a display named leaves its pictures.
 const DEMO_FOLDER: &str = "segcam-out";
 const DEMO_CAMERA: &str = "synthetic:portrait";
+/// Megabytes of recordings unless said.
+const RECORD_LIMIT: u64 = 1000;
 /// How often a screen that says what is wrong is drawn anew, should it have been unplugged.
 const SAY_AGAIN: Duration = Duration::from_secs(1);
 /// To say why the process ends.
@@ -193,6 +196,14 @@ impl Device<'_> {
         if io::stdout().is_terminal() && io::stdin().is_terminal() {
             log::info!("keys: {}", KEYS);
         }
+        let (recording, recorder) = arguments
+            .record
+            .as_ref()
+            .map(|folder| {
+                let limit = arguments.record_limit.unwrap_or(RECORD_LIMIT) * 1_000_000;
+                record::start(folder.clone(), limit, ready.camera.name(), &board.name)
+            })
+            .unzip();
         let mut out = io::stdout();
         let changes = Arc::new(Changes::default());
         let over = AtomicBool::new(false);
@@ -217,26 +228,39 @@ impl Device<'_> {
                 watchdog,
                 changes: Arc::clone(&changes),
                 abandon,
+                recorder,
             })
         })?;
+        let recording = recording.map(Recording::finish);
         if changes.take_again() && !self.signals.stopped() {
             return Ok(true);
         }
-        self.summarize(&summary)?;
+        self.summarize(&summary, recording)?;
         Ok(false)
     }
 
-    fn summarize(&self, summary: &Summary) -> Result<(), Failure> {
+    fn summarize(&self, summary: &Summary, recording: Option<Recorded>) -> Result<(), Failure> {
         let mut out = io::stdout();
         if self.arguments.json {
             #[derive(Serialize)]
             struct Last<'a> {
-                summary: &'a Summary,
+                summary: Sums<'a>,
             }
-            serde_json::to_writer(&mut out, &Last { summary }).map_err(io::Error::from)?;
+            #[derive(Serialize)]
+            struct Sums<'a> {
+                #[serde(flatten)]
+                summary: &'a Summary,
+                #[serde(skip_serializing_if = "Option::is_none")]
+                recording: Option<Recorded>,
+            }
+            let last = Last { summary: Sums { summary, recording } };
+            serde_json::to_writer(&mut out, &last).map_err(io::Error::from)?;
             return Ok(writeln!(out)?);
         }
         write!(out, "{summary}")?;
+        if let Some(Recorded { recorded, skipped }) = recording {
+            writeln!(out, "recording  {recorded} recorded, {skipped} skipped")?;
+        }
         for folder in self.names.iter().filter_map(|uri| uri.strip_prefix("png:")) {
             let folder = folder.split('?').next().unwrap_or(folder);
             writeln!(out, "pictures   {folder}")?;

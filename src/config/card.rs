@@ -1,13 +1,13 @@
 //! The model card, `models/NAME/model.toml`: what the ONNX file does not say.
 
 use super::{ConfigError, parse_toml_with};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// At most this many classes: labels are bytes and 255 means "not labelled".
 pub const MAX_CLASSES: usize = 255;
 
 /// Order of the network's input axes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Axes {
     Nchw,
@@ -15,7 +15,7 @@ pub enum Axes {
 }
 
 /// The channels the network wants.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Color {
     #[default]
@@ -31,7 +31,7 @@ impl Color {
 }
 
 /// How a frame is brought to the network's input size.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Fit {
     /// The middle of the frame, in the input's aspect ratio.
@@ -46,7 +46,7 @@ pub enum Fit {
 }
 
 /// What the network's output holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// A score for each class; the largest wins.
@@ -57,7 +57,7 @@ pub enum Kind {
     Probability,
 }
 
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Input {
     /// None: as the shape suggests.
@@ -88,7 +88,7 @@ impl Default for Input {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Output {
     /// None: as the output's type and channels suggest.

@@ -69,7 +69,8 @@ pub struct Files {
     pub card: Card,
     /// The card's path, for messages.
     card_path: String,
-    sha256: String,
+    /// Of the ONNX file, in hexadecimal.
+    pub sha256: String,
     file_bytes: usize,
 }
 

@@ -30,6 +30,7 @@ use crate::health::pulse::{Pulse, Pulses};
 use crate::health::throttle::Throttle;
 use crate::health::watchdog::Watchdog;
 use crate::network::model::Model;
+use crate::record::Recorder;
 use crate::segment::{SegmentError, Segmented, Segmenter};
 use handover::{CloseOnDrop, Handover, Taken};
 use screen::Screen;
@@ -90,6 +91,8 @@ pub struct Job<'a> {
     pub changes: Arc<Changes>,
     /// Ends the process when the display does not answer any more; told why.
     pub abandon: fn(&str),
+    /// Takes the shown frames with their masks.
+    pub recorder: Option<Recorder>,
 }
 
 /// A frame on its way, with what was computed from it and by which network.
@@ -213,7 +216,8 @@ pub fn run(job: Job) -> Result<Summary, RunError> {
         monitor::run(round, live, abandon);
         Ok(())
     })?;
-    let screen = Screen::new(&model, job.displays, camera_name, job.settings, job.snapshots);
+    let mut screen = Screen::new(&model, job.displays, camera_name, job.settings, job.snapshots);
+    screen.recorder = job.recorder;
     let shown = {
         let _end = EndOnDrop(&round);
         screen.run(&round, job.frames, &job.stop, &job.changes, job.json, job.watchdog)

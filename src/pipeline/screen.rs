@@ -9,6 +9,7 @@ use crate::health::STALE_AFTER;
 use crate::health::state::{Evidence, Health, State, judge};
 use crate::health::watchdog::Watchdog;
 use crate::network::model::Model;
+use crate::record::Recorder;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use std::io::Write;
@@ -31,6 +32,7 @@ pub struct Screen<'a> {
     health: Health,
     /// A picture was drawn.
     drawn: bool,
+    pub recorder: Option<Recorder>,
     drawn_at: Instant,
     /// The screens' sizes then: another one may be plugged in.
     sizes: Vec<Option<Size>>,
@@ -68,6 +70,7 @@ impl<'a> Screen<'a> {
             snapshots,
             health: Health::default(),
             drawn: false,
+            recorder: None,
             drawn_at: Instant::now(),
             sizes: Vec::new(),
             sequence: 0,
@@ -243,7 +246,6 @@ impl<'a> Screen<'a> {
         let Some(mask) = shot.segmented.mask(Duration::MAX) else { return Ok(()) };
         self.statistics.add(&self.status.stages, mask.shares(), Instant::now());
         self.statistics.compare(&mask.frame().truth, &mask.labels().ids);
-        let Some(json) = json else { return Ok(()) };
         let line = Line {
             frame: mask.frame().sequence,
             age_ms: milliseconds(mask.age()),
@@ -252,6 +254,10 @@ impl<'a> Screen<'a> {
             stages: Stages(&self.status.stages),
             classes: Classes(&self.model, mask.shares()),
         };
+        if let Some(recorder) = &mut self.recorder {
+            recorder.record(&self.model, mask.frame(), mask.labels(), &line);
+        }
+        let Some(json) = json else { return Ok(()) };
         serde_json::to_writer(&mut *json, &line).map_err(|error| RunError::Output(error.into()))?;
         json.write_all(b"\n").and_then(|()| json.flush()).map_err(RunError::Output)
     }
