@@ -35,6 +35,7 @@ pub mod frame;
 pub mod health;
 pub mod infer;
 pub mod int8;
+pub mod journal;
 pub mod network;
 pub mod npy;
 pub mod pipeline;

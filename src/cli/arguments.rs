@@ -33,6 +33,8 @@ pub enum Command {
     Inspect(InspectArguments),
     /// Prove that a recording's masks are what its model makes of its frames.
     Verify(VerifyArguments),
+    /// Read a journal, and tell whether a line of it was changed.
+    Log(LogArguments),
     /// Look for cameras, displays and what is missing.
     Doctor(DoctorArguments),
 }
@@ -88,6 +90,9 @@ pub struct RunArguments {
     /// Megabytes of recordings in that folder; then the oldest are deleted [default: 1000].
     #[arg(long, value_name = "MB", requires = "record", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     pub record_limit: Option<u64>,
+    /// Keeps a journal of what happens in a folder.
+    #[arg(long, value_name = "DIR")]
+    pub log: Option<PathBuf>,
     /// Run as a device does: what is wrong in the configuration stays on the screen, and the
     /// board's watchdog is fed.
     #[arg(long)]
@@ -188,6 +193,15 @@ pub struct VerifyArguments {
     /// stand more than once.
     #[arg(long)]
     pub model: Vec<String>,
+    /// One JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct LogArguments {
+    /// The folder that `run --log` was given.
+    pub folder: PathBuf,
     /// One JSON object.
     #[arg(long)]
     pub json: bool,

@@ -14,6 +14,7 @@ use crate::display::DisplayError;
 use crate::doctor;
 use crate::evaluate::{self, FolderError};
 use crate::infer::{self, InferError};
+use crate::journal;
 use crate::network::{NetworkError, inspect, load, model, specs};
 use crate::pipeline::RunError;
 use crate::record::verify::{VerifyError, verify};
@@ -182,6 +183,12 @@ fn execute(command: Command, log: &HeldLog) -> Result<(), Failure> {
         }
         Command::Inspect(arguments) => inspect(arguments),
         Command::Verify(arguments) => prove(&arguments),
+        Command::Log(arguments) => {
+            let report = journal::read(&arguments.folder)
+                .map_err(|error| Failure::Configuration(error.to_string()))?;
+            print(&report, arguments.json)?;
+            report.broken.map_or(Ok(()), |broken| Err(Failure::Running(broken)))
+        }
         Command::Doctor(arguments) => print(&doctor::examine(), arguments.json),
     }
 }

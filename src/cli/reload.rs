@@ -5,6 +5,7 @@ use super::run::{Checked, check_model};
 use super::{Failure, arguments::RunArguments};
 use crate::camera::{self, Wanted};
 use crate::config::board::Board;
+use crate::journal::{Event, Journal};
 use crate::network::model::BUILT_IN;
 use crate::pipeline::Changes;
 use std::fs;
@@ -99,6 +100,7 @@ pub fn follow(
     arguments: &RunArguments,
     board: &Board,
     changes: &Changes,
+    journal: Option<&Journal>,
     asked: &AtomicBool,
     over: &dyn Fn() -> bool,
 ) {
@@ -111,6 +113,9 @@ pub fn follow(
             Ok(Change::All) => changes.begin_again(),
             Err(failure) => {
                 log::error!("the change is not taken: {failure}");
+                if let Some(journal) = journal {
+                    journal.tell(Event::Refused { cause: failure.to_string() });
+                }
                 changes.refuse(&format!("the change is not taken: {failure}"));
             }
         }
@@ -138,7 +143,7 @@ fn change(arguments: &RunArguments, board: &Board) -> Result<Change, Failure> {
     if let Some(camera) = camera.filter(|camera| !camera.starts_with("v4l2:")) {
         camera::open(&camera, Wanted::default())?;
     }
-    Ok(if now == *board { Change::Model(checked) } else { Change::All })
+    Ok(if now.says_the_same(board) { Change::Model(checked) } else { Change::All })
 }
 
 #[cfg(test)]

@@ -9,7 +9,9 @@ use crate::compose::{Compositor, Scene, Settings, Shown, Status};
 use crate::config;
 use crate::config::board::Board;
 use crate::display::{self, Display, DisplayError};
+use crate::doctor;
 use crate::health::watchdog::Watchdog;
+use crate::journal::{Event, Journal};
 use crate::network::model::{self, BUILT_IN, Model};
 use crate::pipeline::{self, Changes, Job, KEYS, Summary};
 use crate::record::{self, Recorded, Recording};
@@ -17,6 +19,7 @@ use crate::segment::Segmenter;
 use serde::Serialize;
 use std::cell::{Cell, RefCell};
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -102,7 +105,8 @@ pub fn run(arguments: &RunArguments, log: &HeldLog) -> Result<(), Failure> {
         let (names, displays): (Vec<String>, Vec<_>) = displays.into_iter().unzip();
         log::info!("board {}, {}", board.name, names.join(", "));
         let watchdog = if arguments.stay { Watchdog::of(&board) } else { Watchdog::default() };
-        Device { arguments, names, displays, watchdog, signals }.run()
+        let journal = arguments.log.as_deref().map(open_journal).transpose()?;
+        Device { arguments, names, displays, watchdog, signals, journal }.run()
     });
     log.release();
     done
@@ -144,12 +148,26 @@ struct Device<'a> {
     displays: Vec<Box<dyn Display>>,
     watchdog: Watchdog,
     signals: Signals,
+    journal: Option<Journal>,
 }
 
 impl Device<'_> {
     /// Runs what is configured, and again when that changes. One that stays says what is wrong
     /// and waits until it is mended.
     fn run(&mut self) -> Result<(), Failure> {
+        let ended = self.run_on();
+        let cause = ended.as_ref().err().map_or("asked to end", Failure::text).to_owned();
+        self.tell(Event::End { cause });
+        ended
+    }
+
+    fn tell(&self, event: Event) {
+        if let Some(journal) = &self.journal {
+            journal.tell(event);
+        }
+    }
+
+    fn run_on(&mut self) -> Result<(), Failure> {
         if self.arguments.stay {
             say(&mut self.displays, Shown::Starting);
         }
@@ -176,6 +194,7 @@ impl Device<'_> {
     /// Says what is wrong until something changes; false when the end comes before.
     fn wait(&mut self, unready: &Unready, watched: &mut Watched) -> bool {
         log::error!("{}", unready.failure());
+        self.tell(Event::Unready { cause: unready.failure().to_string() });
         let said = Cell::new(Instant::now());
         let displays = RefCell::new((&mut self.displays, &mut self.watchdog));
         let signals = &self.signals;
@@ -196,6 +215,18 @@ impl Device<'_> {
         if io::stdout().is_terminal() && io::stdin().is_terminal() {
             log::info!("keys: {}", KEYS);
         }
+        let model = ready.checked.segmenter.model();
+        self.tell(Event::Start {
+            version: env!("CARGO_PKG_VERSION"),
+            board: board.name.clone(),
+            config: board.sha256.clone(),
+            model: model.name.clone(),
+            model_sha256: model.sha256.clone(),
+            kernels: model.kernels(),
+            camera: ready.camera.name().to_owned(),
+            displays: self.names.clone(),
+            cpu: doctor::features(),
+        });
         let (recording, recorder) = arguments
             .record
             .as_ref()
@@ -207,13 +238,13 @@ impl Device<'_> {
         let mut out = io::stdout();
         let changes = Arc::new(Changes::default());
         let over = AtomicBool::new(false);
-        let signals = &self.signals;
+        let (signals, journal) = (&self.signals, self.journal.as_ref());
         let (displays, watchdog) = (&mut self.displays, &mut self.watchdog);
         let summary = std::thread::scope(|scope| {
             let _over = SetOnDrop(&over);
             scope.spawn(|| {
                 let over = || over.load(Ordering::Relaxed);
-                reload::follow(arguments, board, &changes, &signals.again, &over);
+                reload::follow(arguments, board, &changes, journal, &signals.again, &over);
             });
             pipeline::run(Job {
                 segmenter: ready.checked.segmenter,
@@ -228,6 +259,7 @@ impl Device<'_> {
                 watchdog,
                 changes: Arc::clone(&changes),
                 abandon,
+                journal,
                 recorder,
             })
         })?;
@@ -267,6 +299,15 @@ impl Device<'_> {
         }
         Ok(())
     }
+}
+
+fn open_journal(folder: &Path) -> Result<Journal, Failure> {
+    Journal::open(folder).map_err(|error| {
+        Failure::Configuration(format!(
+            "--log {}: the journal cannot be kept: {error}; choose a folder that you may write to",
+            folder.display()
+        ))
+    })
 }
 
 /// However a scope ends, its threads are told.

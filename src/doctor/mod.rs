@@ -4,6 +4,8 @@ mod cameras;
 mod displays;
 mod system;
 
+pub use system::features;
+
 use rustix::fs::{Access, access};
 use serde::Serialize;
 use std::fmt::{self, Display, Formatter};

@@ -26,7 +26,8 @@ fn board() -> String {
     format!("{product}, {}, Linux {release}", std::env::consts::ARCH)
 }
 
-fn processor() -> Finding {
+/// Cores and the features that kernels ask for.
+pub fn features() -> String {
     #[cfg(target_arch = "x86_64")]
     let features: &[(&str, bool)] = &[
         ("sse4.1", is_x86_feature_detected!("sse4.1")),
@@ -45,7 +46,11 @@ fn processor() -> Finding {
     let features: &[(&str, bool)] = &[];
     let there = features.iter().filter(|(_, has)| *has).map(|(name, _)| format!("{name} "));
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
-    let found = format!("{cores} cores, {}", there.collect::<String>());
+    format!("{cores} cores, {}", there.collect::<String>()).trim_end().to_owned()
+}
+
+fn processor() -> Finding {
+    let found = features() + " ";
     match Kernels::detect() {
         Ok(kernels) => {
             Finding::new("processor", format!("{found}(integer kernels: {})", kernels.name()))

@@ -99,8 +99,8 @@ impl Health {
         self.state
     }
 
-    /// Takes what is shown now; a change is logged once, with what caused it.
-    pub fn enter(&mut self, state: State, evidence: &Evidence) -> Option<Transition> {
+    /// Takes what is shown now; a change is logged once, and comes back, with what caused it.
+    pub fn enter(&mut self, state: State, evidence: &Evidence) -> Option<(Transition, String)> {
         let from = std::mem::replace(&mut self.state, state);
         if from == state {
             return None;
@@ -124,7 +124,7 @@ impl Health {
             State::Starting | State::Live | State::NoSignal | State::NoModel => log::Level::Info,
         };
         log::log!(level, "{} -> {}: {cause}", from.name(), state.name());
-        Some(Transition { from, to: state })
+        Some((Transition { from, to: state }, cause))
     }
 }
 
@@ -156,7 +156,7 @@ mod tests {
         let mut health = Health::default();
         let evidence = Evidence::default();
         assert_eq!(health.enter(State::Starting, &evidence), None);
-        let changed = health.enter(State::Live, &evidence).unwrap();
+        let (changed, _) = health.enter(State::Live, &evidence).unwrap();
         assert_eq!((changed.from, changed.to), (State::Starting, State::Live));
         assert_eq!(health.enter(State::Live, &evidence), None);
     }

@@ -29,6 +29,7 @@ use crate::health::Signal;
 use crate::health::pulse::{Pulse, Pulses};
 use crate::health::throttle::Throttle;
 use crate::health::watchdog::Watchdog;
+use crate::journal::Journal;
 use crate::network::model::Model;
 use crate::record::Recorder;
 use crate::segment::{SegmentError, Segmented, Segmenter};
@@ -91,6 +92,8 @@ pub struct Job<'a> {
     pub changes: Arc<Changes>,
     /// Ends the process when the display does not answer any more; told why.
     pub abandon: fn(&str),
+    /// Is told what the screen says.
+    pub journal: Option<&'a Journal>,
     /// Takes the shown frames with their masks.
     pub recorder: Option<Recorder>,
 }
@@ -218,6 +221,7 @@ pub fn run(job: Job) -> Result<Summary, RunError> {
     })?;
     let mut screen = Screen::new(&model, job.displays, camera_name, job.settings, job.snapshots);
     screen.recorder = job.recorder;
+    screen.journal = job.journal;
     let shown = {
         let _end = EndOnDrop(&round);
         screen.run(&round, job.frames, &job.stop, &job.changes, job.json, job.watchdog)

@@ -8,6 +8,7 @@ use crate::display::{self, Display, DisplayError, Key, Size};
 use crate::health::STALE_AFTER;
 use crate::health::state::{Evidence, Health, State, judge};
 use crate::health::watchdog::Watchdog;
+use crate::journal::{Event, Journal};
 use crate::network::model::Model;
 use crate::record::Recorder;
 use serde::Serialize;
@@ -33,6 +34,7 @@ pub struct Screen<'a> {
     /// A picture was drawn.
     drawn: bool,
     pub recorder: Option<Recorder>,
+    pub journal: Option<&'a Journal>,
     drawn_at: Instant,
     /// The screens' sizes then: another one may be plugged in.
     sizes: Vec<Option<Size>>,
@@ -71,6 +73,7 @@ impl<'a> Screen<'a> {
             health: Health::default(),
             drawn: false,
             recorder: None,
+            journal: None,
             drawn_at: Instant::now(),
             sizes: Vec::new(),
             sequence: 0,
@@ -161,6 +164,10 @@ impl<'a> Screen<'a> {
         self.status.model.clone_from(&model.name);
         self.settings.only = None;
         self.statistics.begin_classes(model.classes.len());
+        if let Some(journal) = self.journal {
+            let (model, model_sha256) = (model.name.clone(), model.sha256.clone());
+            journal.tell(Event::Model { model, model_sha256 });
+        }
     }
 
     /// Says what is wrong while masks are fresh.
@@ -234,7 +241,12 @@ impl<'a> Screen<'a> {
         }
         let (composed, presented) =
             draw(self.displays, &mut self.compositors, &scene, self.sequence)?;
-        self.health.enter(judge(&evidence), &evidence);
+        if let Some((transition, cause)) = self.health.enter(judge(&evidence), &evidence)
+            && let Some(journal) = self.journal
+        {
+            let (from, to) = (transition.from.name(), transition.to.name());
+            journal.tell(Event::State { from, to, cause });
+        }
         self.status.stages[3].milliseconds = milliseconds(composed);
         self.status.stages[4].milliseconds = milliseconds(presented);
         (self.drawn, self.drawn_at) = (true, Instant::now());

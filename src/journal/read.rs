@@ -1,0 +1,141 @@
+//! Reads a journal and follows its chain.
+
+use super::{CHAIN, Chain, before, current, hex, link};
+use crate::files;
+use serde::Serialize;
+use serde_json::Value;
+use std::fmt::{self, Display, Formatter};
+use std::io;
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// The longest journal file that is read; those written are shorter.
+pub(super) const MAX_FILE: u64 = 64 << 20;
+
+#[derive(Debug, Error)]
+#[error("{}: cannot be read: {cause}; name the folder that `run --log` was given", path.display())]
+pub struct ReadError {
+    path: PathBuf,
+    cause: io::Error,
+}
+
+/// A line that is whole.
+#[derive(Clone, Debug, Serialize)]
+pub struct Entry {
+    #[serde(flatten)]
+    pub fields: serde_json::Map<String, Value>,
+}
+
+/// What a journal holds.
+#[derive(Debug, Default, Serialize)]
+pub struct Report {
+    pub entries: Vec<Entry>,
+    /// Lines that a power cut left torn.
+    pub torn: u64,
+    /// The first line that does not follow from the one before it.
+    pub broken: Option<String>,
+    /// Of the last entry: who notes it can tell whether entries are cut off later.
+    pub newest: String,
+}
+
+/// Reads both files of a folder, the older first.
+pub fn read(folder: &Path) -> Result<Report, ReadError> {
+    let mut report = Report::default();
+    let mut chain: Option<Chain> = None;
+    let read = |path: &Path| match files::read(path, MAX_FILE) {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound && path != current(folder) => {
+            Ok(Vec::new())
+        }
+        Err(cause) => Err(ReadError { path: path.to_owned(), cause }),
+        Ok(bytes) => Ok(bytes),
+    };
+    for path in [before(folder), current(folder)] {
+        let bytes = read(&path)?;
+        for (number, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
+            let Some(found) = parse(line) else {
+                report.torn += 1;
+                continue;
+            };
+            // The oldest line that is left has nothing before it.
+            let first = chain.is_none();
+            let follows = chain.is_none_or(|chain| link(&chain, found.text) == found.chain);
+            let genuine = !first || found.fields.get("n") != Some(&Value::from(0)) || {
+                link(&Chain::default(), found.text) == found.chain
+            };
+            if !(follows && genuine) && report.broken.is_none() {
+                report.broken = Some(format!(
+                    "{}: line {} does not follow from the one before it: a line was changed or taken out",
+                    path.display(),
+                    number + 1
+                ));
+            }
+            chain = Some(found.chain);
+            report.entries.push(Entry { fields: found.fields });
+        }
+    }
+    report.newest = chain.as_ref().map(hex).unwrap_or_default();
+    Ok(report)
+}
+
+/// A whole line.
+pub(super) struct Line<'a> {
+    /// Up to the chain.
+    text: &'a str,
+    pub chain: Chain,
+    pub fields: serde_json::Map<String, Value>,
+}
+
+/// None: the line is torn.
+pub(super) fn parse(line: &[u8]) -> Option<Line<'_>> {
+    let line = std::str::from_utf8(line.strip_suffix(b"\n")?).ok()?;
+    let at = line.rfind(CHAIN)?;
+    let digits = line[at + CHAIN.len()..].strip_suffix("\"}")?;
+    let mut chain = Chain::default();
+    if digits.len() != 2 * chain.len() || !digits.is_ascii() {
+        return None;
+    }
+    for (byte, digits) in chain.iter_mut().zip(digits.as_bytes().chunks_exact(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    }
+    let Value::Object(mut fields) = serde_json::from_str(line).ok()? else { return None };
+    fields.remove("chain");
+    Some(Line { text: &line[..at], chain, fields })
+}
+
+impl Display for Report {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for Entry { fields } in &self.entries {
+            let text = |name: &str| match fields.get(name) {
+                Some(Value::String(text)) => text.escape_debug().to_string(),
+                Some(other) => other.to_string(),
+                None => String::new(),
+            };
+            write!(
+                f,
+                "{:>6} {} {:>9} s  {}",
+                text("n"),
+                text("time"),
+                text("up_s"),
+                text("event")
+            )?;
+            let told = ["n", "time", "up_s", "event"];
+            for name in fields.keys().filter(|name| !told.contains(&name.as_str())) {
+                write!(f, "  {}: {}", name.escape_debug(), text(name))?;
+            }
+            writeln!(f)?;
+        }
+        let torn = match self.torn {
+            0 => String::new(),
+            torn => format!(", {torn} lines torn by power cuts"),
+        };
+        match &self.broken {
+            None => writeln!(
+                f,
+                "{} entries in one chain{torn}; newest {}",
+                self.entries.len(),
+                self.newest
+            ),
+            Some(broken) => writeln!(f, "{} entries{torn}; {broken}", self.entries.len()),
+        }
+    }
+}
