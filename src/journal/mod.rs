@@ -57,8 +57,8 @@ pub enum Event {
     Unready { cause: String },
     /// A run ended.
     End { cause: String },
-    /// The file before was full.
-    Continued,
+    /// The file before was full; the chain of its last entry.
+    Continued { after: String },
 }
 
 /// An entry's place in the chain.
@@ -69,6 +69,18 @@ fn link(before: &Chain, line: &str) -> Chain {
     digest.update(before);
     digest.update(line);
     digest.finalize().into()
+}
+
+/// 64 small hexadecimal digits.
+fn parse_hex(digits: &str) -> Option<Chain> {
+    let mut chain = Chain::default();
+    if digits.len() != 2 * chain.len() || !digits.is_ascii() {
+        return None;
+    }
+    for (byte, digits) in chain.iter_mut().zip(digits.as_bytes().chunks_exact(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    }
+    (hex(&chain) == digits).then_some(chain)
 }
 
 fn hex(chain: &Chain) -> String {

@@ -1,6 +1,6 @@
 //! Reads a journal and follows its chain.
 
-use super::{CHAIN, Chain, before, current, hex, link};
+use super::{CHAIN, Chain, before, current, hex, link, parse_hex};
 use crate::files;
 use serde::Serialize;
 use serde_json::Value;
@@ -56,13 +56,13 @@ pub fn read(folder: &Path) -> Result<Report, ReadError> {
                 report.torn += 1;
                 continue;
             };
-            // The oldest line that is left has nothing before it.
-            let first = chain.is_none();
-            let follows = chain.is_none_or(|chain| link(&chain, found.text) == found.chain);
-            let genuine = !first || found.fields.get("n") != Some(&Value::from(0)) || {
-                link(&Chain::default(), found.text) == found.chain
-            };
-            if !(follows && genuine) && report.broken.is_none() {
+            // The oldest that is left begins the chain, or says on what it follows.
+            let before = chain.or_else(|| match found.fields.get("after") {
+                Some(after) => parse_hex(after.as_str()?),
+                None => Some(Chain::default()),
+            });
+            let follows = before.is_some_and(|before| link(&before, found.text) == found.chain);
+            if !follows && report.broken.is_none() {
                 report.broken = Some(format!(
                     "{}: line {} does not follow from the one before it: a line was changed or taken out",
                     path.display(),
@@ -90,13 +90,7 @@ pub(super) fn parse(line: &[u8]) -> Option<Line<'_>> {
     let line = std::str::from_utf8(line.strip_suffix(b"\n")?).ok()?;
     let at = line.rfind(CHAIN)?;
     let digits = line[at + CHAIN.len()..].strip_suffix("\"}")?;
-    let mut chain = Chain::default();
-    if digits.len() != 2 * chain.len() || !digits.is_ascii() {
-        return None;
-    }
-    for (byte, digits) in chain.iter_mut().zip(digits.as_bytes().chunks_exact(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
-    }
+    let chain = parse_hex(digits)?;
     let Value::Object(mut fields) = serde_json::from_str(line).ok()? else { return None };
     fields.remove("chain");
     Some(Line { text: &line[..at], chain, fields })

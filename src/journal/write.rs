@@ -104,23 +104,30 @@ impl Pen {
     pub(super) fn open(folder: &Path, full: u64) -> io::Result<Pen> {
         fs::create_dir_all(folder)?;
         let path = current(folder);
-        let (mut next, mut chain, mut torn) = (0, Chain::default(), 0);
+        let (mut next, mut chain, mut torn, mut open) = (0, Chain::default(), 0, false);
         // After a cut between two renames the newest entry is in the older file.
         for path in [before(folder), path.clone()] {
-            let bytes = match files::read(&path, MAX_FILE) {
+            open = false;
+            let mut bytes = match files::read(&path, MAX_FILE) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 found => found?,
             };
+            // A cut may have taken nothing but the last line's end.
+            open = bytes.last().is_some_and(|last| *last != b'\n');
+            bytes.extend(open.then_some(b'\n'));
+            let mut whole = true;
             for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-                if let Some(line) = parse(line) {
+                let line = parse(line);
+                whole = line.is_some();
+                if let Some(line) = line {
                     chain = line.chain;
                     next = line.fields.get("n").and_then(|n| n.as_u64()).map_or(next, |n| n + 1);
                 }
             }
-            torn = u64::from(bytes.last().is_some_and(|last| *last != b'\n'));
+            torn = u64::from(open && !whole);
         }
         let mut file = append(&path)?;
-        if torn > 0 {
+        if open {
             file.write_all(b"\n")?;
         }
         let bytes = file.metadata()?.len();
@@ -163,7 +170,7 @@ impl Pen {
             fs::rename(current(&self.folder), before(&self.folder))?;
             self.file = append(&current(&self.folder))?;
             self.bytes = 0;
-            self.line(&Event::Continued, time, at)?;
+            self.line(&Event::Continued { after: hex(&self.chain) }, time, at)?;
         }
         self.line(event, time, at)
     }

@@ -84,7 +84,8 @@ fn a_model_is_exchanged_between_two_frames_and_a_bad_one_is_refused() {
     place.write("model/a.onnx", &onnx::always(0, 3, 48, 64));
     place.write("model/b.onnx", &onnx::always(2, 4, 24, 32));
     let file = place.write("model/model.toml", card("a.onnx").as_bytes());
-    let running = Running::start(run(&["--model", &place.text("model")]));
+    let log = place.text("log");
+    let running = Running::start(run(&["--model", &place.text("model"), "--log", &log]));
     running.until("first network", all_of(0));
 
     std::fs::write(&file, card("b.onnx")).unwrap();
@@ -104,6 +105,23 @@ fn a_model_is_exchanged_between_two_frames_and_a_bad_one_is_refused() {
     assert!(words.contains("from now on b.onnx labels"), "{words}");
     assert!(words.contains("the change is not taken:"), "{words}");
     assert!(words.contains("is no ONNX model"), "{words}");
+
+    // The journal has it all, in one chain.
+    let read = call(&["log", &log, "--json"]).success();
+    let report: Value = serde_json::from_str(&read.out).unwrap();
+    let entries = report["entries"].as_array().unwrap();
+    let mut events = entries.iter().map(|entry| entry["event"].as_str().unwrap());
+    for wanted in ["start", "state", "model", "refused", "state", "model", "state", "end"] {
+        assert!(events.any(|event| event == wanted), "{wanted} of {}", read.out);
+    }
+    assert_eq!(entries[0]["model"], "a.onnx");
+    assert_eq!(report["broken"], Value::Null);
+    let journal = place.path("log/journal.jsonl");
+    let told = std::fs::read_to_string(&journal).unwrap();
+    std::fs::write(&journal, told.replacen("a.onnx", "z.onnx", 1)).unwrap();
+    let read = call(&["log", &log]);
+    assert_eq!(read.code, Some(1));
+    assert!(read.err.contains("line 1 does not follow"), "{}", read.err);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 # segcam's own help says what can follow.
 _segcam() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}
-    local commands="run infer eval bench inspect doctor help" command= word words
+    local commands="run infer eval quantize bench inspect verify log doctor help" command= word words
     for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
         [[ " $commands " == *" $word "* ]] && command=$word && break
     done

@@ -1,7 +1,7 @@
 #compdef segcam
 # segcam's own help says which options there are.
 local -a verbs flags
-local command=${words[2,CURRENT-1][(r)(run|infer|eval|bench|inspect|doctor)]}
+local command=${words[2,CURRENT-1][(r)(run|infer|eval|quantize|bench|inspect|verify|log|doctor)]}
 
 case ${words[CURRENT-1]} in
     --board)
@@ -23,6 +23,9 @@ elif [[ -z $command ]]; then
         'eval:compare labels with true ones'
         'bench:measure stages and operators'
         'inspect:tell about a model'
+        'quantize:make a float network int8'
+        'verify:prove a recording'
+        'log:read a journal'
         'doctor:look for what is missing'
     )
     _describe command verbs
