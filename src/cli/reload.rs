@@ -95,17 +95,17 @@ pub fn wait(watched: &mut Watched, asked: &AtomicBool, over: &dyn Fn() -> bool) 
     }
 }
 
-/// Takes or refuses changes until the run is over.
+/// Takes or refuses changes until the run is over. `watched` is from before its files were read.
 pub fn follow(
     arguments: &RunArguments,
     board: &Board,
+    watched: &mut Watched,
     changes: &Changes,
     journal: Option<&Journal>,
     asked: &AtomicBool,
     over: &dyn Fn() -> bool,
 ) {
-    let mut watched = Watched::of(arguments, Some(board));
-    while wait(&mut watched, asked, over) {
+    while wait(watched, asked, over) {
         watched.seen = stamps(&watched.paths);
         watched.take();
         match change(arguments, board) {

@@ -177,7 +177,7 @@ impl Device<'_> {
             let ready = board.and_then(|board| Ok((prepare(self.arguments, &board)?, board)));
             match ready {
                 Ok((ready, board)) => {
-                    if !self.show(ready, &board)? {
+                    if !self.show(ready, &board, &mut watched)? {
                         return Ok(());
                     }
                 }
@@ -210,7 +210,12 @@ impl Device<'_> {
     }
 
     /// Shows until the end; true when it is to be shown anew with other parts.
-    fn show(&mut self, ready: Ready, board: &Board) -> Result<bool, Failure> {
+    fn show(
+        &mut self,
+        ready: Ready,
+        board: &Board,
+        watched: &mut Watched,
+    ) -> Result<bool, Failure> {
         let arguments = self.arguments;
         if io::stdout().is_terminal() && io::stdin().is_terminal() {
             log::info!("keys: {}", KEYS);
@@ -244,7 +249,7 @@ impl Device<'_> {
             let _over = SetOnDrop(&over);
             scope.spawn(|| {
                 let over = || over.load(Ordering::Relaxed);
-                reload::follow(arguments, board, &changes, journal, &signals.again, &over);
+                reload::follow(arguments, board, watched, &changes, journal, &signals.again, &over);
             });
             pipeline::run(Job {
                 segmenter: ready.checked.segmenter,

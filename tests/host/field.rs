@@ -110,9 +110,10 @@ fn a_model_is_exchanged_between_two_frames_and_a_bad_one_is_refused() {
     let read = call(&["log", &log, "--json"]).success();
     let report: Value = serde_json::from_str(&read.out).unwrap();
     let entries = report["entries"].as_array().unwrap();
-    let mut events = entries.iter().map(|entry| entry["event"].as_str().unwrap());
-    for wanted in ["start", "state", "model", "refused", "state", "model", "state", "end"] {
-        assert!(events.any(|event| event == wanted), "{wanted} of {}", read.out);
+    let events: Vec<&str> = entries.iter().map(|entry| entry["event"].as_str().unwrap()).collect();
+    for (event, times) in [("start", 1), ("state", 3), ("model", 2), ("refused", 1), ("end", 1)] {
+        let found = events.iter().filter(|found| **found == event).count();
+        assert!(found >= times, "{event} of {}", read.out);
     }
     assert_eq!(entries[0]["model"], "a.onnx");
     assert_eq!(report["broken"], Value::Null);
