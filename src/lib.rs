@@ -39,5 +39,6 @@ pub mod network;
 pub mod npy;
 pub mod pipeline;
 pub mod prepare;
+pub mod quantize;
 pub mod segment;
 mod simd;
