@@ -13,9 +13,11 @@ use crate::display::DisplayError;
 use crate::infer::{self, InferError};
 use crate::network::{NetworkError, inspect, load, model, specs};
 use crate::pipeline::RunError;
-use crate::quantize::{QuantizeError, Quantized};
+use crate::quantize::QuantizeError;
 use crate::{doctor, evaluate, quantize};
-use arguments::{Arguments, Command, InferArguments, InspectArguments, QuantizeArguments, RunArguments};
+use arguments::{
+    Arguments, Command, InferArguments, InspectArguments, QuantizeArguments, RunArguments,
+};
 use clap::Parser;
 use log::HeldLog;
 use serde::Serialize;
@@ -204,7 +206,7 @@ fn infer(arguments: InferArguments) -> Result<(), Failure> {
 
 fn quantize(arguments: &QuantizeArguments) -> Result<(), Failure> {
     let named = arguments.card.of(&arguments.model);
-    let Quantized { report, .. } = quantize::to_file(
+    let report = quantize::to_file(
         &named,
         &arguments.calibrate,
         arguments.range,

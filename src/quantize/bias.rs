@@ -1,5 +1,6 @@
 //! Bias correction (Nagel et al. 2019, arXiv:1906.04721, 4.2): rounded weights shift the mean of
-//! what a linear operator makes by (rounded - exact) * mean input; the bias takes that back.
+//! what a linear operator makes by (rounded - exact) * mean input, and what is cut off its input
+//! by exact * mean loss; the bias takes both back.
 
 use super::equalize::Factors;
 use super::linear;
@@ -33,6 +34,8 @@ pub fn correct(
             continue;
         }
         let factor = |input: usize| factors.get(name).map_or(1.0, |all| all[input]);
+        let clipped = statistics.get(name).map(|found| found.clipped(bytes.range(), factor));
+        let clipped = clipped.unwrap_or_default();
         let quantized = write::weights(layout, &weights, &bias, bytes.scale);
         let mut shifts = vec![0.0; layout.outputs];
         let pairs = weights.iter().zip(&quantized.weights).zip(layout.channels());
@@ -40,6 +43,7 @@ pub fn correct(
             let scale = f64::from(quantized.scales[layout.scale_of(output)]);
             let error = f64::from(*quanta) * scale - f64::from(*weight);
             shifts[output] += error * means[input] * factor(input);
+            shifts[output] += f64::from(*weight) * clipped.get(input).copied().unwrap_or(0.0);
         }
         // A transposed convolution's output sees one tap in stride x stride.
         let share: f64 = match node.op_type.as_str() {

@@ -2,14 +2,12 @@
 
 use super::QuantizeError;
 use super::net::Facts;
-use super::pictures::Pictures;
-use super::run::{self, Loading, labels, values};
+use super::run::{self, labels, values};
+use super::search::Context;
 use super::statistics::Statistics;
 use crate::network::lower::Fact;
-use crate::network::model::OutputSpec;
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
-use tract_onnx::pb::ModelProto;
 
 /// Bytes of tensors that are kept at once beside what the network itself needs.
 const MOST_BYTES: usize = 256 << 20;
@@ -25,15 +23,12 @@ pub struct Calibration {
 
 /// `full`: tensors whose values are counted; of `means` only sums are kept.
 pub fn calibrate(
-    loading: &Loading,
-    float: &ModelProto,
-    facts: &Facts,
+    context: &Context,
     full: &[String],
     means: &[String],
-    masks: &[OutputSpec],
-    pictures: &Pictures,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Calibration, QuantizeError> {
+    let Context { loading, float, facts, masks, pictures, .. } = *context;
     let outputs: Vec<String> = float
         .graph
         .iter()

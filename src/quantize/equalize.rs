@@ -9,8 +9,8 @@
 use super::linear::{self, is_linear};
 use super::net::{Facts, Net, input, int, ints, text};
 use super::scheme::operand;
-use super::statistics::Statistics;
-use std::collections::HashMap;
+use super::statistics::{MOST_CHANNELS, Statistics};
+use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::NodeProto;
 
 /// The factor of each channel by tensor; absent: 1.
@@ -27,8 +27,21 @@ pub fn equalize(
     strength: f64,
 ) -> Factors {
     let mut classes = Classes::new(net, facts);
+    let mut shuffling = HashSet::new();
     for index in 0..net.graph.node.len() {
-        classes.visit(net, facts, &net.graph.node[index]);
+        if let Some(shuffle) = shuffle(net, facts, index) {
+            let [groups, each] = shuffle.channels;
+            for channel in 0..groups * each {
+                let to = channel % each * groups + channel / each;
+                classes.tie((&shuffle.from, channel), (&shuffle.to, to), 1);
+            }
+            shuffling.extend(shuffle.nodes);
+        }
+    }
+    for (index, node) in net.graph.node.iter().enumerate() {
+        if !shuffling.contains(&index) {
+            classes.visit(net, facts, node);
+        }
     }
     for name in net.inner() {
         classes.fix(&name);
@@ -68,14 +81,51 @@ pub fn equalize(
     named.collect()
 }
 
+/// Channels that change places: Reshape to groups, Transpose of groups and channels, Reshape back
+/// (Zhang et al. 2018, arXiv:1707.01083).
+struct Shuffle {
+    from: String,
+    to: String,
+    channels: [usize; 2],
+    nodes: [usize; 3],
+}
+
+fn shuffle(net: &Net, facts: &Facts, index: usize) -> Option<Shuffle> {
+    let nodes = &net.graph.node;
+    let shape = |name: &str| facts.get(name).map(|fact| &fact.shape[..]);
+    let next = |at: usize, operator: &str| {
+        let name = nodes[at].output.first()?;
+        let mut readers = nodes.iter().enumerate().filter(|(_, node)| node.input.contains(name));
+        let (next, node) = readers.next()?;
+        let alone = readers.next().is_none() && !net.is_output(name);
+        (alone && node.op_type == operator && node.input.first() == Some(name)).then_some(next)
+    };
+    if nodes[index].op_type != "Reshape" {
+        return None;
+    }
+    let (from, split) = (input(&nodes[index], 0)?, nodes[index].output.first()?);
+    let (&[1, count, height, width], &[1, groups, each, split_height, split_width]) =
+        (shape(from)?, shape(split)?)
+    else {
+        return None;
+    };
+    let transpose = next(index, "Transpose")?;
+    let back = next(transpose, "Reshape")?;
+    let to = nodes[back].output.first()?;
+    let fits = ints(&nodes[transpose], "perm") == [0, 2, 1, 3, 4]
+        && groups * each == count
+        && (split_height, split_width) == (height, width)
+        && shape(to)? == shape(from)?;
+    fits.then(|| Shuffle {
+        from: from.to_owned(),
+        to: to.clone(),
+        channels: [groups, each],
+        nodes: [index, transpose, back],
+    })
+}
+
 /// A constant that is added to scaled channels is scaled as they are.
-fn shift(
-    net: &mut Net,
-    index: usize,
-    node: &NodeProto,
-    facts: &Facts,
-    factors: Option<Vec<f64>>,
-) {
+fn shift(net: &mut Net, index: usize, node: &NodeProto, facts: &Facts, factors: Option<Vec<f64>>) {
     let (Some(factors), [a, b]) = (factors, &node.input[..]) else { return };
     let at = match (net.is_constant(a), net.is_constant(b)) {
         (true, false) => 0,
@@ -108,7 +158,9 @@ impl Classes {
         let inputs = net.graph.input.iter().map(|input| &input.name);
         for name in inputs.chain(net.graph.node.iter().flat_map(|node| &node.output)) {
             let Some(fact) = facts.get(name) else { continue };
-            if let Some(channels) = fact.shape.get(1).filter(|_| fact.shape[0] == 1) {
+            let single = fact.shape.first() == Some(&1);
+            let channels = fact.shape.get(1).filter(|count| single && **count <= MOST_CHANNELS);
+            if let Some(channels) = channels {
                 first.insert(name.clone(), (count, *channels));
                 count += channels;
             }
@@ -188,7 +240,9 @@ impl Classes {
             {
                 return self.same(&node.input[0], output);
             }
-            "Resize" | "Upsample" if matches!(text(node, "mode").as_str(), "" | "linear" | "nearest") => {
+            "Resize" | "Upsample"
+                if matches!(text(node, "mode").as_str(), "" | "linear" | "nearest") =>
+            {
                 return self.same(&node.input[0], output);
             }
             "Pad" => {
@@ -256,7 +310,10 @@ impl Classes {
                 // Only ones come or go behind the channels.
                 let alike = |a: Vec<usize>, b: Vec<usize>| {
                     let count = |shape: &[usize]| shape.iter().product::<usize>();
-                    a.len() >= 2 && b.len() >= 2 && a[..2] == b[..2] && count(&a) == a[0] * a[1]
+                    a.len() >= 2
+                        && b.len() >= 2
+                        && a[..2] == b[..2]
+                        && count(&a) == a[0] * a[1]
                         && count(&b) == count(&a)
                 };
                 if let (Some(a), Some(b)) = (shape(&node.input[0]), shape(output))
@@ -273,11 +330,7 @@ impl Classes {
     }
 
     /// The factor of each class.
-    fn factors(
-        &mut self,
-        statistics: &HashMap<String, Statistics>,
-        strength: f64,
-    ) -> Vec<f64> {
+    fn factors(&mut self, statistics: &HashMap<String, Statistics>, strength: f64) -> Vec<f64> {
         let mut relative = vec![0.0f64; self.parents.len()];
         let tensors: Vec<_> = self.first.iter().map(|(name, at)| (name.clone(), *at)).collect();
         let reaches = |name: &str, count: usize| {

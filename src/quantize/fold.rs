@@ -155,9 +155,8 @@ impl Folder<'_> {
             let Some(layout) = linear::layout(net, &node) else { return };
             let Some(bias) = linear::bias(net, &node, layout) else { return };
             let channels = bias.iter().zip(a).zip(b);
-            let shifted = channels.map(|((bias, a), b)| {
-                (f64::from(*bias) * f64::from(*a) + f64::from(*b)) as f32
-            });
+            let shifted = channels
+                .map(|((bias, a), b)| (f64::from(*bias) * f64::from(*a) + f64::from(*b)) as f32);
             let bias: Vec<f32> = shifted.collect();
             linear::rewrite(net, index, |_, output| f64::from(a[output]), Some(&bias));
             return;

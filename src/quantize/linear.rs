@@ -1,7 +1,7 @@
 //! Weights of linear operators by their channels: which of a weight tensor's values belong to an
 //! input or output channel.
 
-use super::net::{Net, input, int};
+use super::net::{Facts, Net, input, int};
 use tract_onnx::pb::NodeProto;
 
 /// How a linear operator's weight tensor lies: `outer` x `rows` x `inner` x `rest` values.
@@ -36,9 +36,7 @@ pub fn layout(net: &Net, node: &NodeProto) -> Option<Layout> {
             let (inputs, taps) = (per_group.checked_mul(groups)?, height * width);
             Some(Layout { inputs, outputs, groups, taps, outputs_first: true, axis: 0 })
         }
-        ("ConvTranspose", &[inputs, per_group, height, width])
-            if inputs.is_multiple_of(groups) =>
-        {
+        ("ConvTranspose", &[inputs, per_group, height, width]) if inputs.is_multiple_of(groups) => {
             let (outputs, taps) = (per_group.checked_mul(groups)?, height * width);
             Some(Layout { inputs, outputs, groups, taps, outputs_first: false, axis: 1 })
         }
@@ -53,6 +51,21 @@ pub fn layout(net: &Net, node: &NodeProto) -> Option<Layout> {
         }
         _ => None,
     }
+}
+
+/// Multiply-accumulates of a linear operator with constant weights; 0 for others.
+pub fn products(net: &Net, node: &NodeProto, facts: &Facts) -> f64 {
+    let Some(layout) = layout(net, node).filter(|_| is_linear(node)) else { return 0.0 };
+    // Each weight is used once for each place of the output, or of a transposed one's input.
+    let end =
+        if node.op_type == "ConvTranspose" { node.input.first() } else { node.output.first() };
+    let shape = end.and_then(|name| facts.get(name)).map(|fact| &fact.shape[..]);
+    let places = match shape {
+        Some([batch, _, height, width]) => batch * height * width,
+        Some([rows @ .., _]) => rows.iter().product(),
+        _ => 1,
+    };
+    layout.channels().count() as f64 * places as f64
 }
 
 impl Layout {

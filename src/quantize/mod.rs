@@ -14,6 +14,7 @@ mod equalize;
 mod fold;
 mod linear;
 mod net;
+mod noise;
 mod normal;
 mod opset;
 mod pictures;
@@ -21,17 +22,18 @@ mod range;
 mod ranges;
 mod report;
 mod run;
+mod save;
 mod scheme;
 mod search;
 mod statistics;
+mod transposes;
 mod write;
 
 pub use range::Method;
 pub use report::{Layer, Mask, Report};
 
 use crate::camera::CameraError;
-use crate::config::card::Card;
-use crate::files::{self, WriteError};
+use crate::files::WriteError;
 use crate::network::NetworkError;
 use crate::network::load::OpenInput;
 use crate::network::model::{self, ModelArguments};
@@ -62,7 +64,6 @@ pub struct Quantized {
     /// The ONNX file.
     pub bytes: Vec<u8>,
     pub report: Report,
-    pub card: Card,
 }
 
 /// Quantizes a float network on the pictures of a folder. `method`: of the ranges; None: the best
@@ -97,21 +98,23 @@ pub fn quantize(
         pictures: &pictures,
     };
     let found = search::search(&context, method, progress)?;
-    let bytes = prost::Message::encode_to_vec(&found.model);
+    let bytes = prost::Message::encode_to_vec(&found.candidate.model);
     let report = report::report(&context, &found, &network, bytes.len(), started, progress)?;
-    Ok(Quantized { bytes, report, card })
+    Ok(Quantized { bytes, report })
 }
 
-/// The same, written to `output`.
+/// The same, written to `output`: an ONNX file, or a folder that takes the card, too.
 pub fn to_file(
     named: &ModelArguments,
     folder: &Path,
     method: Option<Method>,
     output: &Path,
     progress: &mut dyn FnMut(&str),
-) -> Result<Quantized, QuantizeError> {
-    let mut quantized = quantize(named, folder, method, progress)?;
-    files::write(output, &quantized.bytes)?;
-    quantized.report.output = output.display().to_string();
-    Ok(quantized)
+) -> Result<Report, QuantizeError> {
+    let place = save::Place::new(output, named)?;
+    let Quantized { bytes, mut report } = quantize(named, folder, method, progress)?;
+    let (written, notes) = place.write(&bytes)?;
+    report.output = written;
+    report.notes.extend(notes);
+    Ok(report)
 }

@@ -4,6 +4,7 @@
 use super::QuantizeError;
 use super::fold::fold;
 use super::net::{Facts, Net, input};
+use super::transposes::sink;
 use super::{opset, write};
 use crate::network::load::{self, Resolve};
 use crate::network::proto::{self, node_name};
@@ -47,6 +48,8 @@ pub fn normal(
     let mut net = Net::new(graph);
     check_numbers(&net).map_err(refuse)?;
     opset::raise(&mut net, proto::opset(model), &facts, path)?;
+    sink(&mut net, &facts);
+    let facts = load::facts(path, write::pack(model, net.clone()), resolve)?;
     fold(&mut net, &facts);
     check_numbers(&net).map_err(refuse)?;
     let facts = load::facts(path, write::pack(model, net.clone()), resolve)?;

@@ -144,8 +144,7 @@ fn softmax(net: &mut Net, old: &mut NodeProto, facts: &Facts) -> Result<Shape, &
     let output = old.output[0].clone();
     let whole: Vec<i64> = shape.iter().map(|extent| *extent as i64).collect();
     let whole = net.add_integers(&format!("{output}_shape"), whole);
-    let [flat, soft] =
-        ["flat", "soft"].map(|what| net.free_name(&format!("{output}_{what}")));
+    let [flat, soft] = ["flat", "soft"].map(|what| net.free_name(&format!("{output}_{what}")));
     let [before, behind] =
         ["flatten", "reshape"].map(|what| net.free_name(&format!("{name}_{what}")));
     let mut flatten = node(&before, "Flatten", &[&old.input[0]], &flat);

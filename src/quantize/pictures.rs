@@ -81,12 +81,7 @@ impl Pictures {
         let Rect { x, y, width, height } = self.inputs[index].area;
         let (across, down) = (f64::from(self.spec.width), f64::from(self.spec.height));
         let (x, y) = (f64::from(x), f64::from(y));
-        [
-            x / across,
-            (x + f64::from(width)) / across,
-            y / down,
-            (y + f64::from(height)) / down,
-        ]
+        [x / across, (x + f64::from(width)) / across, y / down, (y + f64::from(height)) / down]
     }
 
     /// Fills the network's input tensor.

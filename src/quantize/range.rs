@@ -47,6 +47,14 @@ pub struct Bytes {
     pub zero_point: u8,
 }
 
+impl Bytes {
+    /// What its bytes stand for, from the lowest to the highest.
+    pub fn range(self) -> Range {
+        let at = |byte: u8| (f64::from(byte) - f64::from(self.zero_point)) * f64::from(self.scale);
+        Range { low: at(0), high: at(255) }
+    }
+}
+
 /// Steps below it would leave nothing of a product with the weights' steps.
 const LEAST_SCALE: f64 = 1e-20;
 
@@ -81,21 +89,20 @@ pub fn range(method: Method, histograms: &[Histogram], factors: Option<&[f64]>) 
     let factor = |index: usize| factors.and_then(|all| all.get(index)).copied().unwrap_or(1.0);
     let mut whole = Range::NONE;
     let mut bins = Vec::new();
-    let mut zeros = 0;
+    let mut zeros = 0.0;
     for (index, histogram) in histograms.iter().enumerate() {
         if histogram.low > histogram.high {
             continue;
         }
         let factor = factor(index);
-        let (low, high) =
-            (f64::from(histogram.low) * factor, f64::from(histogram.high) * factor);
+        let (low, high) = (f64::from(histogram.low) * factor, f64::from(histogram.high) * factor);
         whole = whole.union(Range { low, high });
-        zeros += histogram.zeros;
-        bins.extend(histogram.bins().map(|(x, count)| (x * factor, count as f64)));
+        zeros += f64::from(histogram.zeros);
+        bins.extend(histogram.bins().map(|(x, count)| (x * factor, f64::from(count))));
     }
     match method {
         Method::MinMax => whole,
-        Method::Percentile(left_out) => percentile(left_out, whole, bins, zeros as f64),
+        Method::Percentile(left_out) => percentile(left_out, whole, bins, zeros),
         Method::SquaredError => least_error(whole, bins),
     }
 }
@@ -175,7 +182,7 @@ mod tests {
 
     fn histogram(values: &[f32]) -> Vec<Histogram> {
         let mut histogram = Histogram::default();
-        histogram.add(values.iter().copied());
+        histogram.add(values);
         vec![histogram]
     }
 

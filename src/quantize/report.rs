@@ -1,9 +1,9 @@
 //! What quantizing did, layer by layer, and what it is good for.
 
-use super::net::{Net, input};
-use super::run::{run, values};
+use super::QuantizeError;
+use super::noise::end;
+use super::run::run;
 use super::search::{Candidate, Choice, Context, Found};
-use super::{QuantizeError, write};
 use crate::network::inspect::inspect;
 use crate::network::load::Network;
 use crate::network::plan::Session;
@@ -12,10 +12,8 @@ use std::collections::HashMap;
 use std::fmt::{self, Display, Formatter};
 use std::time::{Duration, Instant};
 
-/// Pictures that signal and noise are measured on.
-const PICTURES: usize = 4;
 /// Runs of either network.
-const RUNS: usize = 5;
+const RUNS: usize = 3;
 
 /// One operator that computes.
 #[derive(Clone, Debug, Serialize)]
@@ -70,11 +68,10 @@ pub fn report(
 ) -> Result<Report, QuantizeError> {
     progress("measuring layers and speed");
     let Context { loading, proto, masks, pictures, .. } = context;
-    let layers = layers(context, &found.candidate)?;
-    let inspected = inspect(loading.path, &found.model, loading.resolve);
+    let inspected = inspect(loading.path, &found.candidate.model, loading.resolve);
     let integer = inspected.operators.iter().filter(|operator| operator.runs.starts_with("int8"));
     let integer_macs: u64 = integer.map(|operator| operator.macs).sum();
-    let mut layers = layers;
+    let mut layers = layers(&found.candidate, &found.noise);
     // What the runtime itself has to say.
     for operator in &inspected.operators {
         if let Some(why) = operator.runs.strip_prefix("float: ")
@@ -84,7 +81,7 @@ pub fn report(
             layer.float = Some(why.to_owned());
         }
     }
-    let speedup = speedup(context, float, &found.model)?;
+    let speedup = speedup(context, float, &found.candidate.model)?;
     let Choice { method, strength, corrected, .. } = &found.choice;
     let outputs = &float.ports.outputs;
     let masks = masks.iter().zip(&found.agreement).map(|(spec, agreement)| Mask {
@@ -107,7 +104,7 @@ pub fn report(
         integer_macs: integer_macs as f64 / inspected.macs.max(1) as f64,
         speedup,
         extra_inferences: extra.as_secs_f64() / inference,
-        notes: Vec::new(),
+        notes: found.notes.clone(),
     })
 }
 
@@ -117,8 +114,7 @@ fn speedup(
     float: &Network,
     quantized: &tract_onnx::pb::ModelProto,
 ) -> Result<f64, QuantizeError> {
-    let mut sessions =
-        [Session::new(float)?, Session::new(&context.loading.load(quantized)?)?];
+    let mut sessions = [Session::new(float)?, Session::new(&context.loading.load(quantized)?)?];
     let mut times: [Vec<Duration>; 2] = Default::default();
     for turn in 0..=RUNS {
         for (session, times) in sessions.iter_mut().zip(&mut times) {
@@ -137,64 +133,17 @@ fn speedup(
     Ok(float / integer.max(1e-9))
 }
 
-fn layers(context: &Context, candidate: &Candidate) -> Result<Vec<Layer>, QuantizeError> {
-    let Candidate { net, scheme, names, model } = candidate;
-    let ends: Vec<(usize, String)> =
-        scheme.layers.keys().map(|index| (*index, end(net, candidate, *index))).collect();
-    let mut taps: Vec<String> = ends.iter().map(|(_, name)| name.clone()).collect();
-    taps.sort();
-    taps.dedup();
-    let float = write::pack(model, net.clone());
-    let there: Vec<String> =
-        taps.iter().map(|name| names.get(name).unwrap_or(name).clone()).collect();
-    let mut power = vec![(0.0, 0.0); taps.len()];
-    let parts = taps.chunks(64).zip(there.chunks(64));
-    for (part, (taps, there)) in parts.enumerate() {
-        let mut float = context.loading.tapped(&float, taps)?;
-        let mut quantized = context.loading.tapped(model, there)?;
-        for index in 0..context.pictures.len().min(PICTURES) {
-            let exact = run(&mut float, context.pictures, index)?;
-            let rounded = run(&mut quantized, context.pictures, index)?;
-            for (at, (exact, rounded)) in exact.iter().zip(&rounded).enumerate() {
-                let (Ok(exact), Ok(rounded)) = (values(exact), values(rounded)) else { continue };
-                let (signal, noise) = &mut power[64 * part + at];
-                for (x, y) in exact.iter().zip(rounded) {
-                    *signal += f64::from(x * x);
-                    *noise += f64::from((x - y) * (x - y));
-                }
-            }
-        }
-    }
-    let power: HashMap<&String, (f64, f64)> = taps.iter().zip(power).collect();
-    let layer = |(index, name): &(usize, String)| {
-        let node = &net.graph.node[*index];
-        let (signal, noise) = power.get(name).copied().unwrap_or_default();
-        let measured = signal > 0.0 && noise > 0.0;
+fn layers(candidate: &Candidate, noise: &HashMap<String, f64>) -> Vec<Layer> {
+    let layer = |(index, why): (&usize, &Option<String>)| {
+        let node = &candidate.net.graph.node[*index];
         Layer {
             name: node.name.clone(),
             operator: node.op_type.clone(),
-            snr_db: measured.then(|| 10.0 * (signal / noise).log10()),
-            float: scheme.layers[index].clone(),
+            snr_db: noise.get(&end(candidate, *index)).copied(),
+            float: why.clone(),
         }
     };
-    Ok(ends.iter().map(layer).collect())
-}
-
-/// The tensor that tells about a node: its output, or that of what it is joined with.
-fn end(net: &Net, candidate: &Candidate, index: usize) -> String {
-    let mut name = net.graph.node[index].output.first().cloned().unwrap_or_default();
-    let readers = net.readers();
-    while !candidate.names.contains_key(&name) && readers.get(&name) == Some(&1) {
-        let mut nodes = net.graph.node.iter();
-        let reader = nodes.find(|node| input(node, 0) == Some(&name));
-        match reader {
-            Some(node) if matches!(node.op_type.as_str(), "Relu" | "Clip" | "Transpose") => {
-                name.clone_from(&node.output[0]);
-            }
-            _ => break,
-        }
-    }
-    name
+    candidate.scheme.layers.iter().map(layer).collect()
 }
 
 impl Display for Report {
@@ -206,7 +155,8 @@ impl Display for Report {
         writeln!(f, "{:name$}  {:operator$}  {:>7}  runs", "name", "operator", "SNR dB")?;
         for layer in &self.layers {
             let snr = layer.snr_db.map_or("-".to_owned(), |snr| format!("{snr:.1}"));
-            let runs = layer.float.as_ref().map_or("int8".to_owned(), |why| format!("float: {why}"));
+            let runs =
+                layer.float.as_ref().map_or("int8".to_owned(), |why| format!("float: {why}"));
             writeln!(f, "{:name$}  {:operator$}  {snr:>7}  {runs}", layer.name, layer.operator)?;
         }
         let equalized = match self.equalization {
@@ -242,11 +192,7 @@ impl Display for Report {
             100.0 * self.integer_macs,
             self.speedup
         )?;
-        writeln!(
-            f,
-            "took {:.0} float inferences' time beyond calibrating",
-            self.extra_inferences
-        )?;
+        writeln!(f, "took {:.0} float inferences' time beyond calibrating", self.extra_inferences)?;
         self.notes.iter().try_for_each(|note| writeln!(f, "{note}"))
     }
 }

@@ -73,7 +73,8 @@ pub fn masks(network: &Network, card: &Card, input: &InputSpec) -> Vec<OutputSpe
 /// The class of each pixel of an output.
 pub fn labels(tensor: &Tensor, spec: &OutputSpec) -> Result<Vec<u8>, QuantizeError> {
     let pixels = spec.height * spec.width;
-    let reals = tensor.cast_to::<f32>().map_err(|error| QuantizeError::Failed(error.to_string()))?;
+    let reals =
+        tensor.cast_to::<f32>().map_err(|error| QuantizeError::Failed(error.to_string()))?;
     let scores = values(&reals)?;
     let (pixel, channel) = match spec.axes {
         Axes::Nchw => (1, pixels),

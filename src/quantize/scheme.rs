@@ -254,7 +254,9 @@ impl Walk<'_> {
         for (index, node) in self.net.graph.node.iter().enumerate() {
             let float = node.output.first().is_none_or(|name| self.kind(name) == Kind::Float);
             let why = match &self.rules[index] {
-                _ if self.kept.contains(node_name(node)) => Some("kept in float".to_owned()),
+                _ if self.kept.contains(node_name(node)) => {
+                    Some("it loses too much as bytes".to_owned())
+                }
                 Rule::Movement => continue,
                 Rule::Float(why) if why.is_empty() => continue,
                 Rule::Float(why) => Some(why.clone()),

@@ -1,12 +1,14 @@
 //! What values tensors take, picture after picture, in bounded memory: a histogram for each
 //! channel, whose bins grow with the values.
 
+use super::range::Range;
+
 /// Bins of a histogram.
 const BINS: usize = 512;
-/// Fewer values of a channel and picture than these share one histogram with the others.
-const FEW: usize = 64;
-/// Channels with a histogram each.
-const MOST: usize = 1024;
+/// From twice as many values on only some are counted.
+const MANY: usize = 1 << 14;
+/// Channels with a histogram each; more share one.
+pub const MOST_CHANNELS: usize = 1024;
 
 /// Values of one channel, or of all of them.
 #[derive(Clone, Debug)]
@@ -15,8 +17,8 @@ pub struct Histogram {
     width: f64,
     /// The number of the first bin: bin k covers [k, k + 1) widths.
     start: i64,
-    counts: Vec<u64>,
-    pub zeros: u64,
+    counts: Vec<u32>,
+    pub zeros: u32,
     pub low: f32,
     pub high: f32,
 }
@@ -29,23 +31,24 @@ impl Default for Histogram {
 }
 
 impl Histogram {
-    /// Adds finite values.
-    pub fn add(&mut self, values: impl Iterator<Item = f32> + Clone) {
-        let (low, high) = values
-            .clone()
-            .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
+    /// Adds finite values: the extremes of all of them, of many every so manyth to the counts.
+    pub fn add(&mut self, values: &[f32]) {
+        let ends = |(low, high): (f32, f32), x: &f32| (low.min(*x), high.max(*x));
+        let (low, high) = values.iter().fold((f32::INFINITY, f32::NEG_INFINITY), ends);
         if low > high {
             return;
         }
         self.cover(low, high);
         let (inverse, start) = (1.0 / self.width, self.start as f64);
         let mut zeros = 0;
-        for x in values {
-            zeros += u64::from(x == 0.0);
-            let bin = (f64::from(x) * inverse - start) as usize;
-            self.counts[bin.min(BINS - 1)] += 1;
+        // Odd, so that no column of an even width is preferred.
+        for x in values.iter().step_by(values.len() / MANY * 2 + 1) {
+            zeros += u32::from(*x == 0.0);
+            let bin = (f64::from(*x) * inverse - start) as usize;
+            let count = &mut self.counts[bin.min(BINS - 1)];
+            *count = count.saturating_add(1);
         }
-        self.zeros += zeros;
+        self.zeros = self.zeros.saturating_add(zeros);
     }
 
     fn cover(&mut self, low: f32, high: f32) {
@@ -94,7 +97,7 @@ impl Histogram {
     }
 
     /// The middle of each bin with its count, zeroes apart.
-    pub fn bins(&self) -> impl Iterator<Item = (f64, u64)> {
+    pub fn bins(&self) -> impl Iterator<Item = (f64, u32)> {
         let zero = -self.start;
         self.counts.iter().enumerate().filter_map(move |(index, count)| {
             let count =
@@ -103,10 +106,6 @@ impl Histogram {
             let middle = middle.clamp(self.low.into(), self.high.into());
             (count > 0).then_some((middle, count))
         })
-    }
-
-    pub fn reach(&self) -> f32 {
-        if self.low > self.high { 0.0 } else { self.high.abs().max(self.low.abs()) }
     }
 }
 
@@ -138,7 +137,7 @@ impl Statistics {
         }
         self.sums.resize(channels, 0.0);
         self.reaches.resize(channels, 0.0);
-        let each = plane >= FEW && channels <= MOST;
+        let each = channels <= MOST_CHANNELS;
         if histogram {
             self.histograms.resize(if each { channels } else { 1 }, Histogram::default());
         }
@@ -148,11 +147,11 @@ impl Statistics {
             let reach = values.iter().fold(0.0f32, |reach, x| reach.max(x.abs()));
             self.reaches[channel] += f64::from(reach);
             if histogram && each {
-                self.histograms[channel].add(values.iter().copied());
+                self.histograms[channel].add(values);
             }
         }
         if histogram && !each {
-            self.histograms[0].add(values.iter().copied());
+            self.histograms[0].add(values);
         }
         self.values += plane as u64;
         self.pictures += 1;
@@ -162,9 +161,27 @@ impl Statistics {
     fn whole(&mut self, values: &[f32], histogram: bool) {
         if histogram {
             self.histograms.resize(1, Histogram::default());
-            self.histograms[0].add(values.iter().copied());
+            self.histograms[0].add(values);
         }
         self.pictures += 1;
+    }
+
+    /// How far the mean of each channel moves when values times `factor` are kept within a range;
+    /// nothing where it is not known.
+    pub fn clipped(&self, range: Range, factor: impl Fn(usize) -> f64) -> Vec<f64> {
+        if self.histograms.len() != self.sums.len() {
+            return vec![0.0; self.sums.len()];
+        }
+        let channel = |(index, histogram): (usize, &Histogram)| {
+            let (mut sum, mut all) = (0.0, f64::from(histogram.zeros));
+            for (x, count) in histogram.bins() {
+                let x = x * factor(index);
+                sum += f64::from(count) * (x.clamp(range.low, range.high) - x);
+                all += f64::from(count);
+            }
+            sum / all.max(1.0)
+        };
+        self.histograms.iter().enumerate().map(channel).collect()
     }
 
     /// Mean of each channel's values.
@@ -185,19 +202,19 @@ mod tests {
         for scale in [1e-3, 1.0, 0.1, 1e4, 3e-5, 2e4] {
             let shift = random.f32() - 0.5;
             let values: Vec<f32> = (0..1000).map(|_| scale * (random.f32() + shift)).collect();
-            histogram.add(values.iter().copied());
-            histogram.add([0.0; 10].into_iter());
+            histogram.add(&values);
+            histogram.add(&[0.0; 10]);
             all.extend(values);
         }
         assert_eq!(histogram.zeros, 60);
-        assert_eq!(histogram.bins().map(|(_, count)| count).sum::<u64>(), all.len() as u64);
+        assert_eq!(histogram.bins().map(|(_, count)| count).sum::<u32>(), all.len() as u32);
         let low = all.iter().copied().fold(f32::INFINITY, f32::min);
         assert_eq!(histogram.low, low.min(0.0));
         let span = f64::from(histogram.high) - f64::from(histogram.low);
         assert!(histogram.width <= span / 100.0, "{} of {span}", histogram.width);
         let above = |limit: f64| {
             let bins = histogram.bins().filter(|(x, _)| *x > limit);
-            bins.map(|(_, count)| count).sum::<u64>() as f64
+            f64::from(bins.map(|(_, count)| count).sum::<u32>())
         };
         for limit in [5e3, 1e4, 1.5e4] {
             let right = all.iter().filter(|x| f64::from(**x) > limit).count() as f64;
@@ -211,7 +228,7 @@ mod tests {
         let values: Vec<f32> = (0..200).map(|at| if at < 100 { 1.0 } else { -3.0 }).collect();
         assert!(statistics.add(&values, &[1, 2, 10, 10], true));
         assert_eq!(statistics.means(), [1.0, -3.0]);
-        assert_eq!(statistics.histograms[1].reach(), 3.0);
+        assert_eq!(statistics.histograms[1].low, -3.0);
         assert_eq!(statistics.reaches, [1.0, 3.0]);
         assert!(!statistics.add(&[f32::NAN; 200], &[1, 2, 10, 10], true));
     }
