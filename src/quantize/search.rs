@@ -278,22 +278,24 @@ impl Searcher<'_> {
     fn tail(&self) -> HashSet<String> {
         let Context { net, facts, masks, .. } = self.context;
         let most = masks.iter().map(|mask| mask.channels).max().unwrap_or(0);
+        // Channels first or last.
         let few = |name: &String| {
             let shape = facts.get(name).map(|fact| &fact.shape[..]);
-            matches!(shape, Some([_, channels, _, _]) if *channels <= most)
+            matches!(shape, Some([_, first, _, last]) if *first.min(last) <= most)
         };
-        // Tensors that only the tail reads.
+        // Tensors that only the tail reads, or what stays in float anyway.
         let mut free: HashMap<&String, bool> = HashMap::new();
         let mut tail = HashSet::new();
         for (index, node) in net.graph.node.iter().enumerate().rev() {
             let own = node.output.iter().all(|name| free.get(name).copied().unwrap_or(true));
             let values = || node.input.iter().filter(|name| !net.is_constant(name));
+            let integer = self.plan.layers.get(&index) == Some(&None);
             let small = values().chain(&node.output).all(few);
             for name in values() {
                 let known = free.entry(name).or_insert(true);
-                *known &= own && small;
+                *known &= own && (small || !integer);
             }
-            if own && small && self.plan.layers.get(&index) == Some(&None) {
+            if own && small && integer {
                 tail.insert(node.name.clone());
             }
         }
