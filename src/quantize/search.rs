@@ -19,15 +19,15 @@ use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::{ModelProto, NodeProto};
 
 /// Pictures that a trial looks at.
-const TRIAL_PICTURES: usize = 16;
+const TRIAL_PICTURES: usize = 12;
 /// Agreement that is good enough not to leave more in float.
 const ENOUGH: f64 = 0.99;
 /// What leaving layers in float has to gain, in agreement.
 const WORTH: f64 = 0.003;
 /// The share of the multiply-accumulates that may be left in float for it.
-const AFFORDED: f64 = 0.2;
+const AFFORDED: f64 = 0.15;
 /// Layers that are left in float together, at most.
-const RESCUED: [usize; 3] = [2, 5, 10];
+const RESCUED: [usize; 2] = [3, 8];
 /// A layer that loses less, in dB, is not the cause.
 const LOSS: f64 = 1.0;
 
