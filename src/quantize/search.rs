@@ -19,7 +19,7 @@ use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::{ModelProto, NodeProto};
 
 /// Pictures that a trial looks at.
-const TRIAL_PICTURES: usize = 12;
+const TRIAL_PICTURES: usize = 10;
 /// Agreement that is good enough not to leave more in float.
 const ENOUGH: f64 = 0.99;
 /// What leaving layers in float has to gain, in agreement.
@@ -33,6 +33,8 @@ const LOSS: f64 = 1.0;
 
 const METHODS: [Method; 4] =
     [Method::SquaredError, Method::Percentile(1e-4), Method::MinMax, Method::Percentile(5e-4)];
+
+const STRENGTHS: [f64; 2] = [0.5, 1.0];
 
 pub struct Context<'a> {
     pub loading: &'a Loading<'a>,
@@ -127,16 +129,20 @@ pub fn search(
         let choice = Choice { method: *method, ..best.1.clone() };
         best = better(best, searcher.trial(choice, progress)?);
     }
-    let ways = [(0.0, true), (0.5, false), (0.5, true), (1.0, false), (1.0, true)];
+    let choice = Choice { corrected: true, ..best.1.clone() };
+    best = better(best, searcher.trial(choice, progress)?);
     let method_found = best.1.method;
-    for (strength, corrected) in ways {
-        let choice = Choice { strength, corrected, ..best.1.clone() };
+    for strength in STRENGTHS {
+        let choice = Choice { strength, ..best.1.clone() };
         best = better(best, searcher.trial(choice, progress)?);
     }
-    if best.1.strength > 0.0 && method.is_none() {
-        // Equalized channels may ask for other ranges.
-        for method in METHODS.into_iter().filter(|method| *method != method_found) {
-            let choice = Choice { method, ..best.1.clone() };
+    if best.1.strength > 0.0 {
+        // Equalized channels may ask for other biases and ranges.
+        let choice = Choice { corrected: !best.1.corrected, ..best.1.clone() };
+        best = better(best, searcher.trial(choice, progress)?);
+        let others = METHODS[..2].iter().filter(|other| **other != method_found);
+        for other in others.filter(|_| method.is_none()) {
+            let choice = Choice { method: *other, ..best.1.clone() };
             best = better(best, searcher.trial(choice, progress)?);
         }
     }
@@ -226,10 +232,11 @@ impl Searcher<'_> {
             let kept = before.iter().cloned().chain(more).collect();
             let choice = Choice { kept, ..best.1.clone() };
             let trial = self.trial(choice, progress)?;
+            let helps = trial.0 > best.0;
             if trial.0 >= least {
                 best = better(best, trial);
             }
-            if best.0 >= ENOUGH || losers.len() <= count {
+            if !helps || best.0 >= ENOUGH || losers.len() <= count {
                 break;
             }
         }
