@@ -13,8 +13,9 @@
 //!
 //! [`segment`] is steps 2 to 4 for one frame. [`pipeline`] runs the whole way in three threads,
 //! with [`health`] saying what the screen may show: a mask only over the frame it was computed
-//! from, and only while that is fresh; [`record`] keeps what was shown. [`cli`] is the command
-//! line on top; [`infer`], [`evaluate`], [`bench`] and [`doctor`] are its other commands.
+//! from, and only while that is fresh; [`record`] keeps what was shown, [`journal`] what
+//! happened. [`cli`] is the command line on top; [`infer`], [`evaluate`], [`bench`], [`quantize`]
+//! and [`doctor`] are its other commands.
 //!
 //! What comes from outside (files, pipes, cameras) is checked where it comes in, and each error
 //! type's message names the place, what was found, what was expected and the next step.
@@ -40,6 +41,7 @@ pub mod network;
 pub mod npy;
 pub mod pipeline;
 pub mod prepare;
+pub mod quantize;
 pub mod record;
 pub mod segment;
 mod simd;

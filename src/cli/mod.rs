@@ -17,10 +17,11 @@ use crate::infer::{self, InferError};
 use crate::journal;
 use crate::network::{NetworkError, inspect, load, model, specs};
 use crate::pipeline::RunError;
+use crate::quantize::{self, QuantizeError};
 use crate::record::verify::{VerifyError, verify};
 use arguments::{
     Arguments, CardArguments, Command, EvalArguments, InferArguments, InspectArguments,
-    RunArguments, VerifyArguments,
+    QuantizeArguments, RunArguments, VerifyArguments,
 };
 use clap::Parser;
 use log::HeldLog;
@@ -135,6 +136,16 @@ impl From<FolderError> for Failure {
     }
 }
 
+impl From<QuantizeError> for Failure {
+    fn from(error: QuantizeError) -> Failure {
+        match error {
+            QuantizeError::Network(error) => error.into(),
+            QuantizeError::Refused(message) => Failure::Configuration(message),
+            error => Failure::Running(error.to_string()),
+        }
+    }
+}
+
 /// Results that nobody takes.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Failure {
@@ -182,6 +193,7 @@ fn execute(command: Command, log: &HeldLog) -> Result<(), Failure> {
             print(&report, arguments.json)
         }
         Command::Inspect(arguments) => inspect(arguments),
+        Command::Quantize(arguments) => quantize(&arguments),
         Command::Verify(arguments) => prove(&arguments),
         Command::Log(arguments) => {
             let report = journal::read(&arguments.folder)
@@ -247,6 +259,18 @@ fn eval(arguments: &EvalArguments) -> Result<(), Failure> {
     let job =
         evaluate::Job { model, other: other.transpose()?, folder: &arguments.folder, pictures };
     print(&evaluate::folder(job)?, arguments.json)
+}
+
+fn quantize(arguments: &QuantizeArguments) -> Result<(), Failure> {
+    let named = arguments.card.of(&arguments.model);
+    let report = quantize::to_file(
+        &named,
+        &arguments.calibrate,
+        arguments.range,
+        &arguments.output,
+        &mut log::progress(),
+    )?;
+    print(&report, arguments.json)
 }
 
 fn inspect(arguments: InspectArguments) -> Result<(), Failure> {

@@ -10,6 +10,7 @@ mod networks;
 mod onnx;
 mod program;
 mod qoperator;
+mod quantize;
 mod record;
 mod run;
 mod strange;
