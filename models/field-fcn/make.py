@@ -30,8 +30,10 @@ SEED = 20261123
 # Of the input, and of the frames it learns from.
 WIDTH, HEIGHT = 640, 480
 BATCH, CROP = 8, 192
-# The rate falls to nothing in each cycle, then begins again.
-CYCLES, STEPS = 3, 800
+# In each cycle the rate falls to nothing; then it begins again. A cycle's steps, the power of their
+# rarity by which classes weigh in the cross entropy, and whether things are looked for class by
+# class or pixel by pixel.
+CYCLES = [(800, 0.25, False), (1200, 0.5, True), (1200, 0.0, True)]
 # Folder: first seed, seeds, frames of each.
 SCENES = {
     "training": (10_000, 2000, [0]),
@@ -92,10 +94,10 @@ class Loss:
     """Cross entropy, weighted for rare classes, and soft Dice (Milletari et al., "V-Net", 2016)
     averaged over the classes."""
 
-    def __init__(self, masks: np.ndarray):
+    def __init__(self, masks: np.ndarray, power: float):
         few = masks[::4, ::4, ::4]
         share = np.bincount(few.ravel(), minlength=CLASSES) / few.size
-        weight = share**-0.25
+        weight = share**-power
         self.weight = torch.tensor(weight / (weight * share).sum()).float()
 
     def __call__(self, scores: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -122,15 +124,18 @@ def load(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     return tuple(arrays)
 
 
-def batch(random: np.random.Generator, pictures: np.ndarray, masks: np.ndarray):
+def batch(random: np.random.Generator, pictures: np.ndarray, masks: np.ndarray, by_class: bool):
     """Parts of pictures, mirrored or not, in slightly other light; half of them around a pixel
     of an animal, a vehicle or a person."""
     x, y = np.empty((BATCH, CROP, CROP, 3), np.float32), np.empty((BATCH, CROP, CROP), np.int64)
     for n in range(BATCH):
         at = random.integers(len(masks))
         top, left = random.integers(HEIGHT - CROP + 1), random.integers(WIDTH - CROP + 1)
-        things = np.flatnonzero(masks[at, ::4, ::4] > 3) if n % 2 else np.empty(0)
+        few = masks[at, ::4, ::4]
+        things = np.flatnonzero(few > 3) if n % 2 else np.empty(0)
         if things.size:
+            if by_class:
+                things = np.flatnonzero(few == random.choice(np.unique(few[few > 3])))
             row, column = (4 * place for place in divmod(random.choice(things), WIDTH // 4))
             top = np.clip(row - random.integers(CROP), 0, HEIGHT - CROP)
             left = np.clip(column - random.integers(CROP), 0, WIDTH - CROP)
@@ -158,20 +163,20 @@ def train(network: nn.Module, work: Path, state: Path) -> None:
     random = np.random.default_rng(SEED)
     pictures, masks = load(work / "training")
     unseen = load(work / "validation")
-    loss = Loss(masks)
     optimizer = torch.optim.AdamW(network.parameters(), lr=4e-3, weight_decay=1e-2)
     done = 0
     if state.exists():
         done, weights, moments, random.bit_generator.state = torch.load(state, weights_only=False)
         network.load_state_dict(weights)
         optimizer.load_state_dict(moments)
-    for cycle in range(done, CYCLES):
+    for cycle, (steps, power, by_class) in list(enumerate(CYCLES))[done:]:
+        loss = Loss(masks, power)
         began, recent = time.monotonic(), []
         network.train()
-        for step in range(STEPS):
-            rate = 4e-3 * min(1, step / 100) * (1 + np.cos(np.pi * step / STEPS)) / 2
+        for step in range(steps):
+            rate = 4e-3 * min(1, step / 100) * (1 + np.cos(np.pi * step / steps)) / 2
             optimizer.param_groups[0]["lr"] = float(rate)
-            x, y = batch(random, pictures, masks)
+            x, y = batch(random, pictures, masks, by_class)
             error = loss(network(x), y)
             optimizer.zero_grad()
             error.backward()
@@ -212,10 +217,10 @@ def scenes(built: Path, work: Path) -> None:
             run(built / "examples" / "scenes", work / name, WIDTH, HEIGHT, first, seeds, *frames)
 
 
-def quantize(built: Path, original: Path, calibration: Path, folder: Path) -> None:
-    card, file = folder / "model.toml", folder / "model.onnx"
-    run(built / "segcam", "quantize", original, "--calibrate", calibration, "-o", file, "--card", card)
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+def sign(folder: Path) -> None:
+    """The file's hash into its card."""
+    digest = hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()
+    card = folder / "model.toml"
     card.write_text(re.sub(r'sha256 = "\w*"', f'sha256 = "{digest}"', card.read_text()))
 
 
@@ -236,15 +241,20 @@ def main() -> None:
     folder, original = HERE.parent / size.name, work / f"{size.name}.onnx"
     work.mkdir(parents=True, exist_ok=True)
     scenes(args.built, work)
+    # The card without the hash, which is not the float network's.
+    card = work / "card.toml"
+    card.write_text(re.sub(r"sha256.*\n", "", (folder / "model.toml").read_text()))
     if not args.evaluate:
         if not original.exists():
             network = FCN(size.widths, size.sums).to(memory_format=torch.channels_last)
             train(network, work, original.with_suffix(".state"))
             export(network, original)
-        quantize(args.built, original, work / "calibration" / "images", folder)
+        pictures = work / "calibration" / "images"
+        print(run(args.built / "segcam", "quantize", original, "--calibrate", pictures, "--card", card, "-o", folder / "model.onnx"))
+        sign(folder)
     for model in (original, folder / "model.onnx"):
         print(f"\n{model}")
-        print(run(args.built / "segcam", "eval", model, work / "test", "--card", folder / "model.toml"))
+        print(run(args.built / "segcam", "eval", model, work / "test", "--card", card))
 
 
 if __name__ == "__main__":

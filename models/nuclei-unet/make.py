@@ -11,7 +11,6 @@ Quantizing and measuring are segcam's: `cargo build --release` first, or --segca
 
 import argparse
 import hashlib
-import json
 import re
 import subprocess
 import tempfile
@@ -139,6 +138,13 @@ def segcam(program: str, *arguments: str) -> str:
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
+def sign(folder: Path) -> None:
+    """The file's hash into its card."""
+    digest = hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()
+    card = folder / "model.toml"
+    card.write_text(re.sub(r'sha256 = "\w*"', f'sha256 = "{digest}"', card.read_text()))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--small", action="store_true", help="a quarter of the multiplications")
@@ -154,28 +160,21 @@ def main() -> None:
     folder, original = HERE.parent / name, args.work / f"{name}.onnx"
     args.work.mkdir(parents=True, exist_ok=True)
     sets = pictures(args.work)
+    # The card without the hash, which is not the float network's.
+    card = args.work / "card.toml"
+    card.write_text(re.sub(r"sha256.*\n", "", (folder / "model.toml").read_text()))
     if not args.evaluate:
         if not original.exists():
             network = UNet(4 if args.small else 8).to(memory_format=torch.channels_last)
             train(network, 1400)
             export(network, original)
-        quantize(args.segcam, original, sets["calibration"] / "images", folder)
-    evaluate(args.segcam, original, folder, [sets["held-out"], sets["generated"]])
-
-
-def quantize(program: str, original: Path, calibration: Path, folder: Path) -> None:
-    card, file = folder / "model.toml", folder / "model.onnx"
-    segcam(program, "quantize", original, "--calibrate", calibration, "-o", file, "--card", card)
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    card.write_text(re.sub(r'sha256 = "\w*"', f'sha256 = "{digest}"', card.read_text()))
-
-
-def evaluate(program: str, original: Path, folder: Path, tests: list[Path]) -> None:
-    """The README's table: both networks on both test sets."""
-    for test in tests:
+        calibration = sets["calibration"] / "images"
+        print(segcam(args.segcam, "quantize", original, "--calibrate", calibration, "--card", card, "-o", folder / "model.onnx"))
+        sign(folder)
+    for test in (sets["held-out"], sets["generated"]):
         for model in (original, folder / "model.onnx"):
             print(f"\n{test.name}, {model}")
-            print(segcam(program, "eval", model, test, "--card", folder / "model.toml"))
+            print(segcam(args.segcam, "eval", model, test, "--card", card))
 
 
 if __name__ == "__main__":
