@@ -14,7 +14,8 @@
 //! [`segment`] is steps 2 to 4 for one frame. [`pipeline`] runs the whole way in three threads,
 //! with [`health`] saying what the screen may show: a mask only over the frame it was computed
 //! from, and only while that is fresh. [`cli`] is the command line on top; [`infer`],
-//! [`evaluate`], [`bench`] and [`doctor`] are its other commands.
+//! [`evaluate`], [`bench`] and [`doctor`] are its other commands. [`quantize`] makes 8-bit networks
+//! out of float ones.
 //!
 //! What comes from outside (files, pipes, cameras) is checked where it comes in, and each error
 //! type's message names the place, what was found, what was expected and the next step.
@@ -39,5 +40,6 @@ pub mod network;
 pub mod npy;
 pub mod pipeline;
 pub mod prepare;
+pub mod quantize;
 pub mod segment;
 mod simd;

@@ -2,6 +2,7 @@
 
 use crate::compose::View;
 use crate::network::model::ModelArguments;
+use crate::quantize::Method;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -31,6 +32,8 @@ pub enum Command {
     Bench(BenchArguments),
     /// Tell about a model: inputs, outputs, operators and how they run.
     Inspect(InspectArguments),
+    /// Make an int8 network of a float one.
+    Quantize(QuantizeArguments),
     /// Look for cameras, displays and what is missing.
     Doctor(DoctorArguments),
 }
@@ -164,6 +167,26 @@ pub struct InspectArguments {
 }
 
 #[derive(Args, Debug)]
+pub struct QuantizeArguments {
+    /// A float network: an ONNX file or a model folder.
+    pub model: String,
+    /// A folder with pictures (PNG, JPEG) of what the camera will see; 16 to 100 of them.
+    #[arg(long, value_name = "DIR")]
+    pub calibrate: PathBuf,
+    /// The ONNX file to write, or a model folder.
+    #[arg(short, long, value_name = "OUT.onnx")]
+    pub output: PathBuf,
+    /// How tensors' ranges are found: minmax, percentile or mse; what agrees best if none.
+    #[arg(long, value_name = "METHOD", value_parser = parse_method)]
+    pub range: Option<Method>,
+    /// One JSON object.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub card: CardArguments,
+}
+
+#[derive(Args, Debug)]
 pub struct DoctorArguments {
     /// One JSON object.
     #[arg(long)]
@@ -175,6 +198,10 @@ fn parse_view(text: &str) -> Result<View, String> {
         let names = View::ALL.map(View::name).join(", ");
         format!("expected one of {names}")
     })
+}
+
+fn parse_method(text: &str) -> Result<Method, String> {
+    Method::from_name(text).ok_or_else(|| "expected minmax, percentile or mse".to_owned())
 }
 
 fn parse_alpha(text: &str) -> Result<u8, String> {

@@ -3,6 +3,7 @@
 use super::one_line;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Starts the log as `-v`, `-q` and SEGCAM_LOG say.
 pub fn start(verbose: u8, quiet: bool) -> HeldLog {
@@ -22,6 +23,18 @@ pub fn start(verbose: u8, quiet: bool) -> HeldLog {
         .target(env_logger::Target::Pipe(Box::new(log.clone())))
         .init();
     log
+}
+
+/// Shows how far long work is, a line a second at most; nothing where only errors are wanted.
+pub fn progress() -> impl FnMut(&str) {
+    let mut shown: Option<Instant> = None;
+    move |line| {
+        let due = shown.is_none_or(|last| last.elapsed() >= Duration::from_secs(1));
+        if due && ::log::log_enabled!(target: "segcam", ::log::Level::Warn) {
+            let _ = writeln!(io::stderr(), "segcam: {}", one_line(line));
+            shown = Some(Instant::now());
+        }
+    }
 }
 
 /// Standard error, but while pictures are on the terminal its lines wait.

@@ -13,8 +13,11 @@ use crate::display::DisplayError;
 use crate::infer::{self, InferError};
 use crate::network::{NetworkError, inspect, load, model, specs};
 use crate::pipeline::RunError;
-use crate::{doctor, evaluate};
-use arguments::{Arguments, Command, InferArguments, InspectArguments, RunArguments};
+use crate::quantize::QuantizeError;
+use crate::{doctor, evaluate, quantize};
+use arguments::{
+    Arguments, Command, InferArguments, InspectArguments, QuantizeArguments, RunArguments,
+};
 use clap::Parser;
 use log::HeldLog;
 use serde::Serialize;
@@ -93,6 +96,16 @@ impl From<BenchError> for Failure {
     }
 }
 
+impl From<QuantizeError> for Failure {
+    fn from(error: QuantizeError) -> Failure {
+        match error {
+            QuantizeError::Network(error) => error.into(),
+            QuantizeError::Refused(message) => Failure::Configuration(message),
+            error => Failure::Running(error.to_string()),
+        }
+    }
+}
+
 /// Results that nobody takes.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Failure {
@@ -147,6 +160,7 @@ fn execute(command: Command, log: &HeldLog) -> Result<(), Failure> {
             print(&report, arguments.json)
         }
         Command::Inspect(arguments) => inspect(arguments),
+        Command::Quantize(arguments) => quantize(&arguments),
         Command::Doctor(arguments) => print(&doctor::examine(), arguments.json),
     }
 }
@@ -188,6 +202,18 @@ fn infer(arguments: InferArguments) -> Result<(), Failure> {
         writeln!(out)?;
     }
     Ok(())
+}
+
+fn quantize(arguments: &QuantizeArguments) -> Result<(), Failure> {
+    let named = arguments.card.of(&arguments.model);
+    let report = quantize::to_file(
+        &named,
+        &arguments.calibrate,
+        arguments.range,
+        &arguments.output,
+        &mut log::progress(),
+    )?;
+    print(&report, arguments.json)
 }
 
 fn inspect(arguments: InspectArguments) -> Result<(), Failure> {

@@ -6,7 +6,7 @@ use super::ops::region::{Region, Threads};
 use super::{NetworkError, contain, ops, proto, qdq};
 use crate::int8::kernels::Kernels;
 use crate::int8::program::Program;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tract_onnx::pb::{
     GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, tensor_proto::DataType,
@@ -182,6 +182,25 @@ pub fn type_graph(
         let typed = graph.into_typed().map_err(fail)?;
         check_memory(path, bytes(&typed))?;
         Ok(typed)
+    })
+}
+
+/// What is known of each tensor of a checked model, but for those whose shape depends on data.
+pub(crate) fn facts(
+    path: &str,
+    mut model: ModelProto,
+    resolve: &Resolve,
+) -> Result<HashMap<String, Fact>, NetworkError> {
+    let inputs = prepare(path, &mut model, resolve)?;
+    let weights = lower::set_weights_aside(&mut model);
+    let declared: Vec<Fact> = inputs.iter().chain(weights.facts()).cloned().collect();
+    let graph = model.graph.clone().unwrap_or_default();
+    contained(path, || {
+        let fail = |error| graph_error(path, &error);
+        let inferred = infer(&model, &declared).map_err(fail)?;
+        let facts = Facts::new(&graph, &inferred).map_err(fail)?;
+        check_memory(path, facts.bytes())?;
+        Ok(facts.into_facts())
     })
 }
 

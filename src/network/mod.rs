@@ -13,7 +13,7 @@ pub mod model;
 pub mod ops;
 pub mod plan;
 pub mod proto;
-mod qdq;
+pub(crate) mod qdq;
 pub mod receptive;
 pub mod specs;
 

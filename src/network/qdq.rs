@@ -5,9 +5,9 @@
 //! The float operator keeps the node's name; what stands around it is called after it (`NAME.x`,
 //! `NAME.w`, `NAME.quantized` …). Graphs inside nodes (the branches of If) are left as they are.
 
-mod editor;
+pub(crate) mod editor;
 mod parameters;
-mod tidy;
+pub(crate) mod tidy;
 
 use super::NetworkError;
 use super::proto::node_name;

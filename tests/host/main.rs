@@ -8,6 +8,7 @@ mod networks;
 mod onnx;
 mod program;
 mod qoperator;
+mod quantize;
 mod run;
 mod strange;
 mod tiles;

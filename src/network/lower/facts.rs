@@ -90,6 +90,11 @@ impl<'a> Facts<'a> {
         Ok(known)
     }
 
+    /// By name.
+    pub fn into_facts(self) -> HashMap<String, Fact> {
+        self.facts
+    }
+
     /// What all tensors take together.
     pub fn bytes(&self) -> u64 {
         let bytes = self.facts.values().map(|fact| {

@@ -33,8 +33,11 @@ mod window;
 pub mod wire;
 
 pub use facts::{Fact, Facts};
+pub(crate) use movement::{moved_inputs, moves};
+pub(crate) use pointwise::unary;
 pub use regions::{Lowered, Region, Tensor};
 pub use weights::set_weights_aside;
+pub(crate) use window::mode;
 
 use crate::int8::Quantization;
 use crate::int8::draft::{Draft, Sketch, Step, Value};

@@ -12,7 +12,7 @@ use tract_onnx::pb::NodeProto;
 use tract_onnx::prelude::*;
 
 /// Whether this is an operator that moves its inputs.
-pub(super) fn moves(node: &NodeProto) -> bool {
+pub(crate) fn moves(node: &NodeProto) -> bool {
     match node.op_type.as_str() {
         "Transpose" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Identity" | "Concat"
         | "Slice" | "Split" | "Pad" | "GlobalMaxPool" | "SpaceToDepth" | "DepthToSpace" => true,
@@ -23,7 +23,7 @@ pub(super) fn moves(node: &NodeProto) -> bool {
 }
 
 /// The inputs that are moved; others are parameters.
-pub(super) fn moved_inputs(node: &NodeProto) -> impl Iterator<Item = &String> {
+pub(crate) fn moved_inputs(node: &NodeProto) -> impl Iterator<Item = &String> {
     let count = if node.op_type == "Concat" { node.input.len() } else { 1 };
     node.input.iter().take(count)
 }

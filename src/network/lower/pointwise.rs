@@ -31,7 +31,8 @@ pub(super) fn applies(lowering: &Lowering, node: &NodeProto) -> bool {
     }
 }
 
-fn unary(operator: &str) -> bool {
+/// The functions of one number by their operators.
+pub(crate) fn unary(operator: &str) -> bool {
     matches!(
         operator,
         "Relu"

@@ -73,7 +73,7 @@ pub(super) fn window(
 }
 
 /// The mode of a Resize or Upsample.
-pub(super) fn mode(node: &NodeProto) -> String {
+pub(crate) fn mode(node: &NodeProto) -> String {
     node.get_attr_opt::<String>("mode").ok().flatten().unwrap_or_else(|| "nearest".into())
 }
 
