@@ -30,10 +30,6 @@ SEED = 20261123
 # Of the input, and of the frames it learns from.
 WIDTH, HEIGHT = 640, 480
 BATCH, CROP = 8, 192
-# In each cycle the rate falls to nothing; then it begins again. A cycle's steps, the power of their
-# rarity by which classes weigh in the cross entropy, and whether things are looked for class by
-# class or pixel by pixel.
-CYCLES = [(800, 0.25, False), (1200, 0.5, True), (1200, 0.0, True)]
 # Folder: first seed, seeds, frames of each.
 SCENES = {
     "training": (10_000, 2000, [0]),
@@ -51,6 +47,11 @@ class Size:
         # Channels at strides 2, 4, 8, 16 and 32, and of the sums at 8 and more.
         self.widths = (8, 16, 32, 48, 64) if small else (16, 24, 64, 96, 128)
         self.sums = 24 if small else 48
+        # In each cycle the rate falls to nothing; then it begins again. A cycle's steps, the power
+        # of their rarity by which classes weigh in the cross entropy, and whether things are
+        # looked for class by class or pixel by pixel.
+        large = [(800, 0.25, False), (1200, 0.5, True), (1200, 0.0, True)]
+        self.cycles = [(900, 0.5, True), (700, 0.0, True)] if small else large
 
 
 def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
@@ -158,7 +159,7 @@ def iou(network: nn.Module, pictures: np.ndarray, masks: np.ndarray) -> np.ndarr
     return np.diag(counts) / (counts.sum(0) + counts.sum(1) - np.diag(counts))
 
 
-def train(network: nn.Module, work: Path, state: Path) -> None:
+def train(network: nn.Module, cycles: list[tuple], work: Path, state: Path) -> None:
     """Goes on from `state` where it was interrupted, at the end of a cycle."""
     random = np.random.default_rng(SEED)
     pictures, masks = load(work / "training")
@@ -169,7 +170,7 @@ def train(network: nn.Module, work: Path, state: Path) -> None:
         done, weights, moments, random.bit_generator.state = torch.load(state, weights_only=False)
         network.load_state_dict(weights)
         optimizer.load_state_dict(moments)
-    for cycle, (steps, power, by_class) in list(enumerate(CYCLES))[done:]:
+    for cycle, (steps, power, by_class) in list(enumerate(cycles))[done:]:
         loss = Loss(masks, power)
         began, recent = time.monotonic(), []
         network.train()
@@ -247,7 +248,7 @@ def main() -> None:
     if not args.evaluate:
         if not original.exists():
             network = FCN(size.widths, size.sums).to(memory_format=torch.channels_last)
-            train(network, work, original.with_suffix(".state"))
+            train(network, size.cycles, work, original.with_suffix(".state"))
             export(network, original)
         pictures = work / "calibration" / "images"
         print(run(args.built / "segcam", "quantize", original, "--calibrate", pictures, "--card", card, "-o", folder / "model.onnx"))
