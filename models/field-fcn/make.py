@@ -30,6 +30,16 @@ SEED = 20261123
 # Of the input, and of the frames it learns from.
 WIDTH, HEIGHT = 640, 480
 BATCH, CROP = 8, 192
+# In each cycle the rate falls to nothing; then it begins again. A cycle's steps; its largest rate;
+# the power of their rarity by which classes weigh in the cross entropy; whether things are looked
+# for class by class or pixel by pixel; how much of the loss is that of the scores at stride 8.
+CYCLES = [
+    (800, 4e-3, 0.25, False, 0.0),
+    (1200, 4e-3, 0.5, True, 0.0),
+    (1200, 4e-3, 0.0, True, 0.0),
+    (1300, 4e-3, 0.0, True, 1.0),
+    (900, 8e-4, 0.25, True, 1.0),
+]
 # Folder: first seed, seeds, frames of each.
 SCENES = {
     "training": (10_000, 2000, [0]),
@@ -47,11 +57,7 @@ class Size:
         # Channels at strides 2, 4, 8, 16 and 32, and of the sums at 8 and more.
         self.widths = (8, 16, 32, 48, 64) if small else (16, 24, 64, 96, 128)
         self.sums = 24 if small else 48
-        # In each cycle the rate falls to nothing; then it begins again. A cycle's steps, the power
-        # of their rarity by which classes weigh in the cross entropy, and whether things are
-        # looked for class by class or pixel by pixel.
-        large = [(800, 0.25, False), (1200, 0.5, True), (1200, 0.0, True)]
-        self.cycles = [(900, 0.5, True), (700, 0.0, True)] if small else large
+        self.cycles = [(900, 4e-3, 0.5, True, 0.0)] if small else CYCLES
 
 
 def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
@@ -77,6 +83,8 @@ class FCN(nn.Module):
         self.up = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, 2) for a, b in zip(outputs, outputs[1:]))
         self.join = nn.ModuleList(convolution(o, o) for o in outputs[:3])
         self.head = nn.ConvTranspose2d(widths[0], CLASSES, 2, 2)
+        # Scores at stride 8, while it learns.
+        self.coarse = nn.Conv2d(sums, CLASSES, 1)
 
     def forward(self, x):
         skips = []
@@ -88,7 +96,9 @@ class FCN(nn.Module):
             x = self.up[level](x) + self.lateral[level](skips[level])
             if level < 3:
                 x = self.join[level](x)
-        return self.head(x)
+            if level == 2 and self.training:
+                coarse = self.coarse(x)
+        return (self.head(x), coarse) if self.training else self.head(x)
 
 
 class Loss:
@@ -170,15 +180,20 @@ def train(network: nn.Module, cycles: list[tuple], work: Path, state: Path) -> N
         done, weights, moments, random.bit_generator.state = torch.load(state, weights_only=False)
         network.load_state_dict(weights)
         optimizer.load_state_dict(moments)
-    for cycle, (steps, power, by_class) in list(enumerate(cycles))[done:]:
+    for cycle, (steps, rate, power, by_class, share) in list(enumerate(cycles))[done:]:
         loss = Loss(masks, power)
         began, recent = time.monotonic(), []
         network.train()
         for step in range(steps):
-            rate = 4e-3 * min(1, step / 100) * (1 + np.cos(np.pi * step / steps)) / 2
-            optimizer.param_groups[0]["lr"] = float(rate)
+            now = rate * min(1, step / 100) * (1 + np.cos(np.pi * step / steps)) / 2
+            optimizer.param_groups[0]["lr"] = float(now)
             x, y = batch(random, pictures, masks, by_class)
-            error = loss(network(x), y)
+            fine, coarse = network(x)
+            error = loss(fine, y)
+            if share:
+                # Things before the ground they stand on: they have the higher numbers.
+                cells = F.max_pool2d(y[:, None].float(), 8)[:, 0].long()
+                error = error + share * loss(coarse, cells)
             optimizer.zero_grad()
             error.backward()
             optimizer.step()
