@@ -8,7 +8,7 @@
 
 use super::linear::{self, is_linear};
 use super::net::{Facts, Net, input, int, ints, text};
-use super::scheme::operand;
+use super::rules::operand;
 use super::statistics::{MOST_CHANNELS, Statistics};
 use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::NodeProto;

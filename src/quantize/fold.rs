@@ -25,12 +25,14 @@ pub fn fold(net: &mut Net, facts: &Facts) {
             folder.put(net, &from, &a, &b);
             net.graph.node.remove(index);
             rename(net, &from, &output);
-        } else if net.graph.node[index].op_type == "BatchNormalization" {
-            spell_out(net, index, &from, &a, &b);
-            index += 2;
-        } else {
+            continue;
+        }
+        let rank = facts.get(&from).map_or(0, |fact| fact.shape.len());
+        if net.graph.node[index].op_type == "BatchNormalization" && rank >= 2 {
+            spell_out(net, index, &from, rank, &a, &b);
             index += 1;
         }
+        index += 1;
     }
     net.sweep();
 }
@@ -183,10 +185,11 @@ fn rename(net: &mut Net, from: &str, to: &str) {
 }
 
 /// A batch normalization with nothing before it to go into: a product and a sum.
-fn spell_out(net: &mut Net, index: usize, from: &str, a: &[f32], b: &[f32]) {
+fn spell_out(net: &mut Net, index: usize, from: &str, rank: usize, a: &[f32], b: &[f32]) {
     let old = net.graph.node[index].clone();
     let output = &old.output[0];
-    let dims = vec![a.len() as i64, 1, 1];
+    let mut dims = vec![1; rank - 1];
+    dims[0] = a.len() as i64;
     let a = net.add_reals(&format!("{output}_factor"), dims.clone(), a);
     let b = net.add_reals(&format!("{output}_shift"), dims, b);
     let product = net.free_name(&format!("{output}_scaled"));

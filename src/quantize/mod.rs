@@ -21,6 +21,7 @@ mod pictures;
 mod range;
 mod ranges;
 mod report;
+mod rules;
 mod run;
 mod save;
 mod scheme;
@@ -34,10 +35,10 @@ pub use report::{Layer, Mask, Report};
 
 use crate::camera::CameraError;
 use crate::files::WriteError;
-use crate::network::NetworkError;
 use crate::network::load::OpenInput;
 use crate::network::model::{self, ModelArguments};
 use crate::network::specs::{input_spec, open_shape};
+use crate::network::{NetworkError, contain};
 use pictures::Pictures;
 use run::Loading;
 use std::path::Path;
@@ -112,7 +113,13 @@ pub fn to_file(
     progress: &mut dyn FnMut(&str),
 ) -> Result<Report, QuantizeError> {
     let place = save::Place::new(output, named)?;
-    let Quantized { bytes, mut report } = quantize(named, folder, method, progress)?;
+    // Files come from outside: what is not foreseen here is their fault, too.
+    let done = contain(|| quantize(named, folder, method, progress)).unwrap_or_else(|panic| {
+        let model = &named.model;
+        let message = format!("{model}: is malformed ({panic}); export it again");
+        Err(QuantizeError::Refused(message))
+    });
+    let Quantized { bytes, mut report } = done?;
     let (written, notes) = place.write(&bytes)?;
     report.output = written;
     report.notes.extend(notes);

@@ -13,7 +13,7 @@ use std::fmt::{self, Display, Formatter};
 use std::time::{Duration, Instant};
 
 /// Runs of either network.
-const RUNS: usize = 3;
+const RUNS: usize = 2;
 
 /// One operator that computes.
 #[derive(Clone, Debug, Serialize)]

@@ -19,20 +19,22 @@ use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::{ModelProto, NodeProto};
 
 /// Pictures that a trial looks at.
-const TRIAL_PICTURES: usize = 16;
+const TRIAL_PICTURES: usize = 10;
 /// Agreement that is good enough not to leave more in float.
 const ENOUGH: f64 = 0.99;
 /// What leaving layers in float has to gain, in agreement.
 const WORTH: f64 = 0.003;
 /// The share of the multiply-accumulates that may be left in float for it.
-const AFFORDED: f64 = 0.2;
+const AFFORDED: f64 = 0.15;
 /// Layers that are left in float together, at most.
-const RESCUED: [usize; 3] = [2, 5, 10];
+const RESCUED: [usize; 2] = [3, 8];
 /// A layer that loses less, in dB, is not the cause.
 const LOSS: f64 = 1.0;
 
 const METHODS: [Method; 4] =
     [Method::SquaredError, Method::Percentile(1e-4), Method::MinMax, Method::Percentile(5e-4)];
+
+const STRENGTHS: [f64; 2] = [0.5, 1.0];
 
 pub struct Context<'a> {
     pub loading: &'a Loading<'a>,
@@ -127,16 +129,20 @@ pub fn search(
         let choice = Choice { method: *method, ..best.1.clone() };
         best = better(best, searcher.trial(choice, progress)?);
     }
-    let ways = [(0.0, true), (0.5, false), (0.5, true), (1.0, false), (1.0, true)];
+    let choice = Choice { corrected: true, ..best.1.clone() };
+    best = better(best, searcher.trial(choice, progress)?);
     let method_found = best.1.method;
-    for (strength, corrected) in ways {
-        let choice = Choice { strength, corrected, ..best.1.clone() };
+    for strength in STRENGTHS {
+        let choice = Choice { strength, ..best.1.clone() };
         best = better(best, searcher.trial(choice, progress)?);
     }
-    if best.1.strength > 0.0 && method.is_none() {
-        // Equalized channels may ask for other ranges.
-        for method in METHODS.into_iter().filter(|method| *method != method_found) {
-            let choice = Choice { method, ..best.1.clone() };
+    if best.1.strength > 0.0 {
+        // Equalized channels may ask for other biases and ranges.
+        let choice = Choice { corrected: !best.1.corrected, ..best.1.clone() };
+        best = better(best, searcher.trial(choice, progress)?);
+        let others = METHODS[..2].iter().filter(|other| **other != method_found);
+        for other in others.filter(|_| method.is_none()) {
+            let choice = Choice { method: *other, ..best.1.clone() };
             best = better(best, searcher.trial(choice, progress)?);
         }
     }
@@ -226,10 +232,11 @@ impl Searcher<'_> {
             let kept = before.iter().cloned().chain(more).collect();
             let choice = Choice { kept, ..best.1.clone() };
             let trial = self.trial(choice, progress)?;
+            let helps = trial.0 > best.0;
             if trial.0 >= least {
                 best = better(best, trial);
             }
-            if best.0 >= ENOUGH || losers.len() <= count {
+            if !helps || best.0 >= ENOUGH || losers.len() <= count {
                 break;
             }
         }
@@ -278,22 +285,24 @@ impl Searcher<'_> {
     fn tail(&self) -> HashSet<String> {
         let Context { net, facts, masks, .. } = self.context;
         let most = masks.iter().map(|mask| mask.channels).max().unwrap_or(0);
+        // Channels first or last.
         let few = |name: &String| {
             let shape = facts.get(name).map(|fact| &fact.shape[..]);
-            matches!(shape, Some([_, channels, _, _]) if *channels <= most)
+            matches!(shape, Some([_, first, _, last]) if *first.min(last) <= most)
         };
-        // Tensors that only the tail reads.
+        // Tensors that only the tail reads, or what stays in float anyway.
         let mut free: HashMap<&String, bool> = HashMap::new();
         let mut tail = HashSet::new();
         for (index, node) in net.graph.node.iter().enumerate().rev() {
             let own = node.output.iter().all(|name| free.get(name).copied().unwrap_or(true));
             let values = || node.input.iter().filter(|name| !net.is_constant(name));
+            let integer = self.plan.layers.get(&index) == Some(&None);
             let small = values().chain(&node.output).all(few);
             for name in values() {
                 let known = free.entry(name).or_insert(true);
-                *known &= own && small;
+                *known &= own && (small || !integer);
             }
-            if own && small && self.plan.layers.get(&index) == Some(&None) {
+            if own && small && integer {
                 tail.insert(node.name.clone());
             }
         }

@@ -6,7 +6,7 @@ use super::range::Range;
 /// Bins of a histogram.
 const BINS: usize = 512;
 /// From twice as many values on only some are counted.
-const MANY: usize = 1 << 14;
+const MANY: usize = 1 << 12;
 /// Channels with a histogram each; more share one.
 pub const MOST_CHANNELS: usize = 1024;
 
@@ -33,8 +33,12 @@ impl Default for Histogram {
 impl Histogram {
     /// Adds finite values: the extremes of all of them, of many every so manyth to the counts.
     pub fn add(&mut self, values: &[f32]) {
-        let ends = |(low, high): (f32, f32), x: &f32| (low.min(*x), high.max(*x));
-        let (low, high) = values.iter().fold((f32::INFINITY, f32::NEG_INFINITY), ends);
+        let Sums { low, high, .. } = Sums::of(values);
+        self.add_within(values, low, high);
+    }
+
+    /// The same, the extremes known.
+    fn add_within(&mut self, values: &[f32], low: f32, high: f32) {
         if low > high {
             return;
         }
@@ -109,6 +113,43 @@ impl Histogram {
     }
 }
 
+/// The extremes of some values, and their sum; the sum of what is no number is none.
+struct Sums {
+    low: f32,
+    high: f32,
+    sum: f64,
+}
+
+impl Sums {
+    /// In one pass over many lanes.
+    fn of(values: &[f32]) -> Sums {
+        const LANES: usize = 16;
+        let (mut low, mut high) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
+        let mut sum = 0.0;
+        for block in values.chunks(64 * LANES) {
+            let mut sums = [0.0f32; LANES];
+            let (rows, rest) = block.as_chunks::<LANES>();
+            for row in rows {
+                for lane in 0..LANES {
+                    let x = row[lane];
+                    low[lane] = if x < low[lane] { x } else { low[lane] };
+                    high[lane] = if x > high[lane] { x } else { high[lane] };
+                    sums[lane] += x;
+                }
+            }
+            for x in rest {
+                low[0] = low[0].min(*x);
+                high[0] = high[0].max(*x);
+                sums[0] += x;
+            }
+            sum += sums.iter().map(|sum| f64::from(*sum)).sum::<f64>();
+        }
+        let low = low.into_iter().fold(f32::INFINITY, f32::min);
+        let high = high.into_iter().fold(f32::NEG_INFINITY, f32::max);
+        Sums { low, high, sum }
+    }
+}
+
 /// Values of a tensor.
 #[derive(Clone, Debug, Default)]
 pub struct Statistics {
@@ -127,13 +168,10 @@ impl Statistics {
     pub fn add(&mut self, values: &[f32], shape: &[usize], histogram: bool) -> bool {
         let channels = shape.get(1).copied().unwrap_or(1).max(1);
         let plane = values.len() / channels / shape.first().copied().unwrap_or(1).max(1);
-        if !values.iter().all(|x| x.is_finite()) {
-            return false;
-        }
         if plane == 0 || channels * plane != values.len() {
             // Several pictures at once are not told apart.
             self.whole(values, histogram);
-            return true;
+            return Sums::of(values).sum.is_finite();
         }
         self.sums.resize(channels, 0.0);
         self.reaches.resize(channels, 0.0);
@@ -142,12 +180,14 @@ impl Statistics {
             self.histograms.resize(if each { channels } else { 1 }, Histogram::default());
         }
         for (channel, values) in values.chunks_exact(plane).enumerate() {
-            let sum = |row: &[f32]| f64::from(row.iter().sum::<f32>());
-            self.sums[channel] += values.chunks(256).map(sum).sum::<f64>();
-            let reach = values.iter().fold(0.0f32, |reach, x| reach.max(x.abs()));
-            self.reaches[channel] += f64::from(reach);
+            let Sums { low, high, sum } = Sums::of(values);
+            if !sum.is_finite() {
+                return false;
+            }
+            self.sums[channel] += sum;
+            self.reaches[channel] += f64::from(high.abs().max(low.abs()));
             if histogram && each {
-                self.histograms[channel].add(values);
+                self.histograms[channel].add_within(values, low, high);
             }
         }
         if histogram && !each {
