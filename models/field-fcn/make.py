@@ -38,7 +38,6 @@ CYCLES = [
     (1200, 4e-3, 0.5, True, 0.0),
     (1200, 4e-3, 0.0, True, 0.0),
     (1300, 4e-3, 0.0, True, 1.0),
-    (900, 8e-4, 0.25, True, 1.0),
 ]
 # Folder: first seed, seeds, frames of each.
 SCENES = {
