@@ -2,7 +2,7 @@
 
 Every tensor of the network is 4-D, so NHWC -> NCHW needs no Transpose: only the
 weights are laid anew. Half-precision weights become float32, and an average
-pool over the whole plane becomes GlobalAveragePool.
+pool or a mean over the whole plane becomes GlobalAveragePool.
 """
 
 import struct
@@ -115,6 +115,10 @@ def to_onnx(tflite_bytes: bytes) -> onnx.ModelProto:
             o = options(tflite.Pool2DOptions)
             if [o.FilterHeight(), o.FilterWidth()] != shape(inputs[0])[1:3]:
                 raise ValueError(f"operator {k} ({kind}): window is not the whole plane")
+            emit("GlobalAveragePool", [name(inputs[0])])
+        elif kind == "MEAN":
+            if sorted(constant(inputs[1]).tolist()) != [1, 2] or not options(tflite.ReducerOptions).KeepDims():
+                raise ValueError(f"operator {k} ({kind}): expected the mean over the whole plane")
             emit("GlobalAveragePool", [name(inputs[0])])
         elif kind == "RESIZE_BILINEAR":
             o = options(tflite.ResizeBilinearOptions)

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageEnhance, ImageOps
+from PIL import Image
 
-SIDE = 256  # the network's input, pixels
+SIDE = 512  # at most, of the pictures that calibrate
 
 # label: (client, package, archive, its SHA-256)
 ARCHIVES = {
@@ -114,34 +114,28 @@ def frame(clip: Path, number: int) -> Image.Image:
     return Image.fromarray(bgr[:, :, ::-1])
 
 
-def letterbox(image: Image.Image) -> tuple[Image.Image, tuple[int, int, int, int]]:
-    """Fit into SIDE x SIDE on black; also the box (left, top, right, bottom) the picture covers."""
-    scale = SIDE / max(image.size)
+def letterbox(image: Image.Image, size: tuple[int, int]) -> tuple[Image.Image, tuple[int, int, int, int]]:
+    """Fit into width x height on black; also the box (left, top, right, bottom) the picture covers."""
+    scale = min(size[0] / image.width, size[1] / image.height)
     width, height = (max(1, round(d * scale)) for d in image.size)
-    left, top = (SIDE - width) // 2, (SIDE - height) // 2
-    canvas = Image.new("RGB", (SIDE, SIDE))
+    left, top = (size[0] - width) // 2, (size[1] - height) // 2
+    canvas = Image.new("RGB", size)
     canvas.paste(image.resize((width, height), Image.Resampling.BILINEAR), (left, top))
     return canvas, (left, top, left + width, top + height)
 
 
 def tensor(image: Image.Image) -> np.ndarray:
-    """SIDE x SIDE RGB -> f32 1x3xSIDExSIDE, 0..1."""
+    """RGB -> f32 1x3xHxW, 0..1."""
     return (np.asarray(image, np.float32) / np.float32(255)).transpose(2, 0, 1)[None].copy()
 
 
-def variants(image: Image.Image) -> list[Image.Image]:
-    """What a camera would make of the same scene: mirrored and nearer, in dim, harsh and tinted light."""
-    width, height = image.size
-    side = min(width, height)
-    near = ImageOps.fit(image, (int(side * 0.8), int(side * 0.8)), centering=(0.5, 0.3))
-    far = ImageOps.expand(image, border=(width // 4, height // 4), fill=(96, 96, 96))
-    return [
-        image,
-        ImageOps.mirror(near),
-        ImageEnhance.Brightness(image).enhance(0.5),
-        ImageEnhance.Contrast(ImageOps.mirror(far)).enhance(1.4),
-    ]
-
-
-def calibration(cache: Path) -> list[np.ndarray]:
-    return [tensor(letterbox(v)[0]) for p in CALIBRATION for v in variants(load(p, cache))]
+def calibration(cache: Path) -> Path:
+    """A folder with the calibration pictures."""
+    folder = cache / "calibration"
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, name in enumerate(CALIBRATION):
+        image = load(name, cache)
+        scale = min(1, SIDE / max(image.size))
+        smaller = image.resize([round(side * scale) for side in image.size], Image.Resampling.BILINEAR)
+        smaller.save(folder / f"{number:02}.png")
+    return folder
