@@ -17,7 +17,7 @@ use tract_onnx::pb::NodeProto;
 pub type Factors = HashMap<String, Vec<f64>>;
 
 /// The largest factor.
-const MOST: f64 = 16.0;
+const MOST: f64 = 64.0;
 
 /// Scales channels of `net` by (largest / own reach) to the power of `strength` (0 to 1).
 pub fn equalize(
@@ -346,7 +346,7 @@ impl Classes {
         }
         let factor = |(relative, fixed): (&f64, &bool)| match *fixed || *relative <= 0.0 {
             true => 1.0,
-            false => (1.0 / relative).clamp(1.0, MOST).powf(strength),
+            false => (1.0 / relative).powf(strength).clamp(1.0, MOST),
         };
         relative.iter().zip(&self.fixed).map(factor).collect()
     }

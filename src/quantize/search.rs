@@ -19,7 +19,7 @@ use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::{ModelProto, NodeProto};
 
 /// Pictures that a trial looks at.
-const TRIAL_PICTURES: usize = 10;
+const TRIAL_PICTURES: usize = 20;
 /// Agreement that is good enough not to leave more in float.
 const ENOUGH: f64 = 0.99;
 /// What leaving layers in float has to gain, in agreement.
@@ -28,6 +28,10 @@ const WORTH: f64 = 0.003;
 const AFFORDED: f64 = 0.15;
 /// Layers that are left in float together, at most.
 const RESCUED: [usize; 2] = [3, 8];
+/// Activations beyond it mean that the pictures are not what the network was trained on.
+const STRANGE: f32 = 1e5;
+/// Differences of agreement up to it say nothing about other pictures.
+const CHANCE: f64 = 0.001;
 /// A layer that loses less, in dB, is not the cause.
 const LOSS: f64 = 1.0;
 
@@ -148,10 +152,17 @@ pub fn search(
     }
     let mut noise = noise(context, &best.2)?;
     let mut notes = Vec::new();
+    let largest = calibration.statistics.values().flat_map(|values| &values.histograms);
+    let largest = largest.map(|values| values.high.max(-values.low)).fold(0.0, f32::max);
+    if largest > STRANGE {
+        notes.push(format!(
+            "activations reach {largest:.0e}, which trained networks do not: check the card's \
+             input.color, input.mean and input.std"
+        ));
+    }
     if best.0 < ENOUGH {
         let losers = losers(&best.2, &noise);
-        let found = searcher.rescue(best, &losers, progress)?;
-        best = found;
+        best = searcher.rescue(best, &losers, progress)?;
         if !best.1.kept.is_empty() {
             noise = super::noise::noise(context, &best.2)?;
         }
@@ -194,9 +205,9 @@ fn losers(candidate: &Candidate, noise: &HashMap<String, f64>) -> Vec<(f64, Stri
 
 type Trial = (f64, Choice, Candidate);
 
-/// The one that agrees better; the first where both do equally.
+/// The one that agrees better; the first where that is no more than chance.
 fn better(a: Trial, b: Trial) -> Trial {
-    if b.0 > a.0 { b } else { a }
+    if b.0 > a.0 + CHANCE { b } else { a }
 }
 
 struct Searcher<'a> {
