@@ -29,16 +29,9 @@ CLASSES = 7
 SEED = 20261123
 # Of the input, and of the frames it learns from.
 WIDTH, HEIGHT = 640, 480
-BATCH, CROP = 8, 192
-# In each cycle the rate falls to nothing; then it begins again. A cycle's steps; its largest rate;
-# the power of their rarity by which classes weigh in the cross entropy; whether things are looked
-# for class by class or pixel by pixel; how much of the loss is that of the scores at stride 8.
-CYCLES = [
-    (800, 4e-3, 0.25, False, 0.0),
-    (1200, 4e-3, 0.5, True, 0.0),
-    (1200, 4e-3, 0.0, True, 0.0),
-    (1300, 4e-3, 0.0, True, 1.0),
-]
+BATCH = 8
+# Steps after which the state is written.
+EVERY = 500
 # Folder: first seed, seeds, frames of each.
 SCENES = {
     "training": (10_000, 2000, [0]),
@@ -53,51 +46,78 @@ class Size:
 
     def __init__(self, small: bool):
         self.name = "field-fcn-small" if small else "field-fcn"
-        # Channels at strides 2, 4, 8, 16 and 32, and of the sums at 8 and more.
-        self.widths = (8, 16, 32, 48, 64) if small else (16, 24, 64, 96, 128)
-        self.sums = 24 if small else 48
-        self.cycles = [(900, 4e-3, 0.5, True, 0.0)] if small else CYCLES
+        # Channels at strides 2, 4, 8, 16 and 32; residual blocks there; channels of the sums at
+        # 2 to 16.
+        self.widths = (8, 16, 32, 64, 80) if small else (16, 24, 48, 96, 112)
+        self.blocks = (0, 0, 1, 1, 1) if small else (0, 0, 1, 2, 1)
+        self.sums = (8, 16, 24, 40) if small else (16, 24, 48, 64)
+        # In each cycle the rate falls to nothing: its steps, its largest rate, its parts' side, the
+        # power of their rarity by which classes weigh in the cross entropy.
+        self.cycles = [(1600, 2e-3, 128, 0.25), (1200, 1.5e-3, 160, 0.25), (1700, 1.5e-3, 160, 0.0)]
+        if small:
+            self.cycles = [(1400, 2e-3, 128, 0.25)]
 
 
-def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+def convolution(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
+        nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
     )
+
+
+class Block(nn.Module):
+    """Residual block of He et al., "Deep Residual Learning for Image Recognition", 2015."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.first = convolution(width, width)
+        self.second = nn.Sequential(nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width))
+
+    def forward(self, x):
+        return F.relu(x + self.second(self.first(x)))
+
+
+class Up(nn.Sequential):
+    """Twice the size, learned."""
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__(nn.ConvTranspose2d(inputs, outputs, 2, 2, bias=False), nn.BatchNorm2d(outputs), nn.ReLU())
 
 
 class FCN(nn.Module):
     """FCN-8s of Long, Shelhamer, Darrell, "Fully Convolutional Networks for Semantic
     Segmentation", 2015 (arXiv:1411.4038): what strides 32, 16 and 8 say is brought to the same
     channels by 1x1 convolutions and summed, with learned upsampling between. Different from the
-    paper: a small encoder of pairs of 3x3 convolutions; sums of more channels than classes; two
-    further skips, at strides 4 and 2, with a 3x3 convolution behind each sum."""
+    paper: a small residual encoder; sums of more channels than classes; two further skips, at
+    strides 4 and 2; a 3x3 convolution behind each sum. Every part of a sum is normalised, so that
+    none drowns the others."""
 
-    def __init__(self, widths: tuple[int, ...], sums: int):
+    def __init__(self, size: Size):
         super().__init__()
-        self.encoder = nn.ModuleList(
-            nn.Sequential(convolution(a, b, 2), convolution(b, b)) for a, b in zip((3, *widths), widths)
-        )
-        outputs = (widths[0], widths[1], sums, sums, sums)
-        self.lateral = nn.ModuleList(nn.Conv2d(w, o, 1) for w, o in zip(widths, outputs))
-        self.up = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, 2) for a, b in zip(outputs, outputs[1:]))
-        self.join = nn.ModuleList(convolution(o, o) for o in outputs[:3])
-        self.head = nn.ConvTranspose2d(widths[0], CLASSES, 2, 2)
-        # Scores at stride 8, while it learns.
-        self.coarse = nn.Conv2d(sums, CLASSES, 1)
+        widths, sums = size.widths, size.sums
+        self.encoder = nn.ModuleList()
+        for level, (before, width) in enumerate(zip((3, *widths), widths)):
+            stage = [convolution(before, width, stride=2)]
+            stage += [convolution(width, width)] if level == 1 else []
+            stage += [Block(width) for _ in range(size.blocks[level])]
+            self.encoder.append(nn.Sequential(*stage))
+        self.lateral = nn.ModuleList(convolution(w, s, 1) for w, s in zip(widths, sums))
+        self.up = nn.ModuleList(Up(b, a) for a, b in zip(sums, (*sums[1:], widths[4])))
+        self.join = nn.ModuleList(convolution(s, s) for s in sums)
+        self.head = nn.ConvTranspose2d(sums[0], CLASSES, 2, 2)
+        # Scores of the sums at strides 8 and 16, while it learns.
+        self.coarse = nn.ModuleDict({str(level): nn.Conv2d(sums[level], CLASSES, 1) for level in (2, 3)})
 
     def forward(self, x):
         skips = []
         for stage in self.encoder:
             x = stage(x)
             skips.append(x)
-        x = self.lateral[4](x)
+        coarse = []
         for level in (3, 2, 1, 0):
-            x = self.up[level](x) + self.lateral[level](skips[level])
-            if level < 3:
-                x = self.join[level](x)
-            if level == 2 and self.training:
-                coarse = self.coarse(x)
-        return (self.head(x), coarse) if self.training else self.head(x)
+            x = self.join[level](self.up[level](x) + self.lateral[level](skips[level]))
+            if self.training and level > 1:
+                coarse.append(self.coarse[str(level)](x))
+        return (self.head(x), *coarse) if self.training else self.head(x)
 
 
 class Loss:
@@ -111,6 +131,7 @@ class Loss:
         self.weight = torch.tensor(weight / (weight * share).sum()).float()
 
     def __call__(self, scores: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        scores = scores.float()
         p = scores.softmax(1)
         hit = p.gather(1, mask[:, None])[:, 0]
         counts = torch.bincount(mask.flatten(), minlength=CLASSES).float()
@@ -134,24 +155,23 @@ def load(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     return tuple(arrays)
 
 
-def batch(random: np.random.Generator, pictures: np.ndarray, masks: np.ndarray, by_class: bool):
-    """Parts of pictures, mirrored or not, in slightly other light; half of them around a pixel
-    of an animal, a vehicle or a person."""
-    x, y = np.empty((BATCH, CROP, CROP, 3), np.float32), np.empty((BATCH, CROP, CROP), np.int64)
+def batch(random: np.random.Generator, pictures: np.ndarray, masks: np.ndarray, size: int):
+    """Parts of pictures, mirrored or not, in slightly other light; most of them around a pixel
+    of a tree, an animal, a vehicle or a person, class by class."""
+    x, y = np.empty((BATCH, size, size, 3), np.float32), np.empty((BATCH, size, size), np.int64)
     for n in range(BATCH):
         at = random.integers(len(masks))
-        top, left = random.integers(HEIGHT - CROP + 1), random.integers(WIDTH - CROP + 1)
+        top, left = random.integers(HEIGHT - size + 1), random.integers(WIDTH - size + 1)
         few = masks[at, ::4, ::4]
-        things = np.flatnonzero(few > 3) if n % 2 else np.empty(0)
-        if things.size:
-            if by_class:
-                things = np.flatnonzero(few == random.choice(np.unique(few[few > 3])))
+        present = [c for c in (3, 4, 5, 6, 4, 5, 6) if (few == c).any()]
+        if n % 4 and present:
+            things = np.flatnonzero(few == random.choice(present))
             row, column = (4 * place for place in divmod(random.choice(things), WIDTH // 4))
-            top = np.clip(row - random.integers(CROP), 0, HEIGHT - CROP)
-            left = np.clip(column - random.integers(CROP), 0, WIDTH - CROP)
+            top = np.clip(row - random.integers(size), 0, HEIGHT - size)
+            left = np.clip(column - random.integers(size), 0, WIDTH - size)
         step = -1 if random.integers(2) else 1
-        part = np.s_[at, top : top + CROP, left : left + CROP]
-        light = np.float32(random.uniform(0.85, 1.15) * random.uniform(0.95, 1.05, 3))
+        part = np.s_[at, top : top + size, left : left + size]
+        light = np.float32(random.uniform(0.9, 1.1))
         x[n] = np.clip(pictures[part][:, ::step] * light, 0, 255)
         y[n] = masks[part][:, ::step]
     x = torch.from_numpy(x).permute(0, 3, 1, 2) / 255
@@ -168,43 +188,68 @@ def iou(network: nn.Module, pictures: np.ndarray, masks: np.ndarray) -> np.ndarr
     return np.diag(counts) / (counts.sum(0) + counts.sum(1) - np.diag(counts))
 
 
+def cells(mask: torch.Tensor, stride: int) -> torch.Tensor:
+    """Things before the ground they stand on: they have the higher numbers."""
+    return F.max_pool2d(mask[:, None].float(), stride)[:, 0].long()
+
+
+def settle(network: nn.Module, random: np.random.Generator, pictures: np.ndarray, masks: np.ndarray, size: int) -> None:
+    """Means and deviations under the weights as they are; those gathered on the way lag behind."""
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean over all
+    network.train()
+    with torch.no_grad():
+        for _ in range(30):
+            network(batch(random, pictures, masks, size)[0])
+    for norm in norms:
+        norm.momentum = 0.1
+    network.eval()
+
+
 def train(network: nn.Module, cycles: list[tuple], work: Path, state: Path) -> None:
-    """Goes on from `state` where it was interrupted, at the end of a cycle."""
+    """Goes on from `state` where it was interrupted."""
     random = np.random.default_rng(SEED)
     pictures, masks = load(work / "training")
     unseen = load(work / "validation")
-    optimizer = torch.optim.AdamW(network.parameters(), lr=4e-3, weight_decay=1e-2)
+    losses = [Loss(masks, power) for *_, power in cycles]
+    optimizer = torch.optim.AdamW(network.parameters(), lr=0.0, weight_decay=1e-4)
     done = 0
     if state.exists():
         done, weights, moments, random.bit_generator.state = torch.load(state, weights_only=False)
         network.load_state_dict(weights)
         optimizer.load_state_dict(moments)
-    for cycle, (steps, rate, power, by_class, share) in list(enumerate(cycles))[done:]:
-        loss = Loss(masks, power)
-        began, recent = time.monotonic(), []
+    began, recent = time.monotonic(), []
+    ends = np.cumsum([cycle[0] for cycle in cycles])
+    for step in range(done, ends[-1]):
+        cycle = np.searchsorted(ends, step, side="right")
+        steps, largest, size, _ = cycles[cycle]
+        into = step - (ends[cycle] - steps)
+        rate = largest * min(1, into / 100) * (1 + np.cos(np.pi * into / steps)) / 2
+        optimizer.param_groups[0]["lr"] = float(rate)
         network.train()
-        for step in range(steps):
-            now = rate * min(1, step / 100) * (1 + np.cos(np.pi * step / steps)) / 2
-            optimizer.param_groups[0]["lr"] = float(now)
-            x, y = batch(random, pictures, masks, by_class)
-            fine, coarse = network(x)
-            error = loss(fine, y)
-            if share:
-                # Things before the ground they stand on: they have the higher numbers.
-                cells = F.max_pool2d(y[:, None].float(), 8)[:, 0].long()
-                error = error + share * loss(coarse, cells)
-            optimizer.zero_grad()
-            error.backward()
-            optimizer.step()
-            recent.append(error.item())
-            if step % 50 == 49:
-                print(f"{cycle}, {step + 1}: loss {np.mean(recent):.4f}, {time.monotonic() - began:.0f} s", flush=True)
-                recent = []
-        torch.save((cycle + 1, network.state_dict(), optimizer.state_dict(), random.bit_generator.state), state)
-        network.eval()
-        found = iou(network, *unseen)
-        print(f"validation: IoU {found.round(3)}, mean {found.mean():.4f}", flush=True)
-    network.eval()
+        x, y = batch(random, pictures, masks, size)
+        with torch.autocast("cpu", torch.bfloat16):
+            fine, sixteenth, eighth = network(x)
+        loss = losses[cycle]
+        error = loss(fine, y) + 0.3 * loss(eighth, cells(y, 8)) + 0.2 * loss(sixteenth, cells(y, 16))
+        optimizer.zero_grad()
+        error.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        optimizer.step()
+        recent.append(error.item())
+        if step % 50 == 49:
+            print(f"{step + 1}: loss {np.mean(recent):.4f}, {time.monotonic() - began:.0f} s", flush=True)
+            recent = []
+        if (step + 1) % EVERY == 0 or step + 1 in ends:
+            kept = (step + 1, network.state_dict(), optimizer.state_dict(), random.bit_generator.state)
+            torch.save(kept, state.with_suffix(".part"))
+            state.with_suffix(".part").replace(state)
+            settle(network, np.random.default_rng(SEED), pictures, masks, size)
+            found = iou(network, *unseen)
+            print(f"validation: IoU {found.round(3)}, mean {found.mean():.4f}", flush=True)
+    settle(network, np.random.default_rng(SEED), pictures, masks, cycles[-1][2])
 
 
 def export(network: nn.Module, file: Path) -> None:
@@ -261,7 +306,7 @@ def main() -> None:
     card.write_text(re.sub(r"sha256.*\n", "", (folder / "model.toml").read_text()))
     if not args.evaluate:
         if not original.exists():
-            network = FCN(size.widths, size.sums).to(memory_format=torch.channels_last)
+            network = FCN(size).to(memory_format=torch.channels_last)
             train(network, size.cycles, work, original.with_suffix(".state"))
             export(network, original)
         pictures = work / "calibration" / "images"
