@@ -124,7 +124,7 @@ pub fn follow(
 
 enum Change {
     /// Nothing but the model may be different.
-    Model(Checked),
+    Model(Box<Checked>),
     All,
 }
 
@@ -143,7 +143,7 @@ fn change(arguments: &RunArguments, board: &Board) -> Result<Change, Failure> {
     if let Some(camera) = camera.filter(|camera| !camera.starts_with("v4l2:")) {
         camera::open(&camera, Wanted::default())?;
     }
-    Ok(if now.says_the_same(board) { Change::Model(checked) } else { Change::All })
+    Ok(if now.says_the_same(board) { Change::Model(Box::new(checked)) } else { Change::All })
 }
 
 #[cfg(test)]
