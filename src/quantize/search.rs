@@ -19,7 +19,7 @@ use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::{ModelProto, NodeProto};
 
 /// Pictures that a trial looks at.
-const TRIAL_PICTURES: usize = 20;
+const TRIAL_PICTURES: usize = 12;
 /// Agreement that is good enough not to leave more in float.
 const ENOUGH: f64 = 0.99;
 /// What leaving layers in float has to gain, in agreement.
