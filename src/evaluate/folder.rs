@@ -31,6 +31,8 @@ pub enum FolderError {
     Image(#[from] CameraError),
     #[error("{}: {error}", path.display())]
     Segment { path: PathBuf, error: SegmentError },
+    #[error("{}: {error}", path.display())]
+    Truth { path: PathBuf, error: EvaluateError },
     #[error("{}: {found}, expected {expected}", path.display())]
     Mask { path: PathBuf, found: String, expected: String },
     #[error(
@@ -209,8 +211,7 @@ fn measure(
 ) -> Result<(), FolderError> {
     let Some(truth) = truth else { return Ok(()) };
     subject.measures.add(truth, &subject.labels).map_err(|error: EvaluateError| {
-        let expected = format!("ids below {} or 255", subject.model.classes.len());
-        FolderError::Mask { path: image.to_owned(), found: error.to_string(), expected }
+        FolderError::Truth { path: image.to_owned(), error }
     })
 }
 

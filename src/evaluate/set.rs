@@ -59,11 +59,7 @@ impl Set {
         (truth.width, truth.height) = (width, height);
         truth.ids.clear();
         truth.ids.extend_from_slice(&mask.data);
-        check_truth(&truth.ids, classes).map_err(|error| FolderError::Mask {
-            path,
-            found: error.to_string(),
-            expected: format!("ids below {classes} or 255"),
-        })?;
+        check_truth(&truth.ids, classes).map_err(|error| FolderError::Truth { path, error })?;
         Ok(true)
     }
 }

@@ -9,6 +9,7 @@ use std::fmt::{self, Display, Formatter};
 use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::Cost;
+use tract_onnx::tract_core::ops::cnn::Deconv;
 
 /// One operator of the ONNX graph.
 #[derive(Clone, Debug, Serialize)]
@@ -142,12 +143,23 @@ fn add_shapes_and_macs(operators: &mut [Operator], typed: &TypedModel) {
 /// Multiply-accumulates of a node.
 pub fn macs(model: &TypedModel, node: &TypedNode) -> u64 {
     let Ok(inputs) = model.node_input_facts(node.id) else { return 0 };
+    if let Some(op) = node.op_as::<Deconv>() {
+        return deconv_macs(op, &inputs).unwrap_or(0);
+    }
     let Ok(costs) = node.op.cost(&inputs) else { return 0 };
     costs
         .iter()
         .filter(|(cost, _)| matches!(cost, Cost::FMA(_)))
         .filter_map(|(_, count)| count.to_i64().ok()?.try_into().ok())
         .fold(0, u64::saturating_add)
+}
+
+/// Of a ConvTranspose, which tract gives no cost: each pixel of the input meets the whole kernel.
+fn deconv_macs(op: &Deconv, inputs: &[&TypedFact]) -> Option<u64> {
+    let count = |fact: &TypedFact| u64::try_from(fact.shape.volume().to_i64().ok()?).ok();
+    let channels = op.pool_spec.input_channels.max(1) as u64;
+    let (input, kernel) = (count(inputs.first()?)?, count(inputs.get(1)?)?);
+    Some((input / channels).saturating_mul(kernel))
 }
 
 fn mark_fused(operators: &mut [Operator], network: &Network) {

@@ -178,7 +178,7 @@ fn what_cannot_be_evaluated_is_said() {
     check(&[&set, "-o", &model], 1, &["color.onnx: cannot be written"]);
 
     truth(&place, 16, |_| 3);
-    check(&[&set], 1, &["masks/a.png", "class id 3", "3 classes"]);
+    check(&[&set], 1, &["masks/a.png: the truth holds class id 3", "3 classes: ids 0 to 2"]);
     truth(&place, 17, |_| 0);
     check(&[&set], 1, &["masks/a.png", "17x16 grey pixels", "expected 16x16"]);
     place.image("set/masks/a.png", 16, 16, |_, _| RED);

@@ -170,3 +170,17 @@ fn transposed_convolutions_reach_the_size_that_is_asked_for() {
     let longer = spread(vec![Attribute::Ints("output_shape", vec![6])]);
     assert_eq!((&longer[..5], longer[5]), (&whole[..], 0.5));
 }
+
+#[test]
+fn inspect_counts_what_a_transposed_convolution_multiplies() {
+    let graph = Graph::new(11)
+        .input("x", DataType::Float, &[1, 2, 4, 5])
+        .output("y", DataType::Float)
+        .floats("w", &[2, 3, 2, 2], &[1.0; 24])
+        .node("ConvTranspose", &["x", "w"], &["y"], vec![Attribute::Ints("strides", vec![2, 2])]);
+    let place = Place::new();
+    let told = call(&["inspect", &place.write("m.onnx", &graph.bytes()), "--json"]).success().out;
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    // Each of 20 pixels by the whole kernel.
+    assert_eq!(told["macs"], 20 * 24);
+}
