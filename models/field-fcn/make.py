@@ -31,10 +31,10 @@ SEED = 20261123
 WIDTH, HEIGHT = 640, 480
 BATCH = 8
 # Steps after which the state is written.
-EVERY = 500
+EVERY = 1000
 # Folder: first seed, seeds, frames of each.
 SCENES = {
-    "training": (10_000, 2000, [0]),
+    "training": (10_000, 10_000, [0]),
     "validation": (1000, 20, [100]),
     "calibration": (2000, 24, [50]),
     "test": (0, 100, [0, 200]),
@@ -49,13 +49,13 @@ class Size:
         # Channels at strides 2, 4, 8, 16 and 32; residual blocks there; channels of the sums at
         # 2 to 16.
         self.widths = (8, 16, 32, 64, 80) if small else (16, 24, 48, 96, 112)
-        self.blocks = (0, 0, 1, 1, 1) if small else (0, 0, 1, 2, 1)
+        self.blocks = (0, 0, 1, 1, 1) if small else (0, 0, 1, 2, 2)
         self.sums = (8, 16, 24, 40) if small else (16, 24, 48, 64)
-        # In each cycle the rate falls to nothing: its steps, its largest rate, its parts' side, the
-        # power of their rarity by which classes weigh in the cross entropy.
-        self.cycles = [(1600, 2e-3, 128, 0.25), (1200, 1.5e-3, 160, 0.25), (1700, 1.5e-3, 160, 0.0)]
+        # In each cycle the rate falls to nothing: its steps, its largest rate, its parts' number and
+        # side, the power of their rarity by which classes weigh in the cross entropy.
+        self.cycles = [(2000, 2e-3, 8, 128, 0.25), (13_000, 2e-3, 6, 224, 0.0)]
         if small:
-            self.cycles = [(1400, 2e-3, 128, 0.25)]
+            self.cycles = [(2000, 2e-3, 8, 128, 0.25), (10_000, 2e-3, 6, 224, 0.0)]
 
 
 def convolution(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Sequential:
@@ -131,13 +131,13 @@ class Loss:
         self.weight = torch.tensor(weight / (weight * share).sum()).float()
 
     def __call__(self, scores: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        scores = scores.float()
-        p = scores.softmax(1)
+        logs = scores.float().log_softmax(1)
+        p = logs.exp()
         hit = p.gather(1, mask[:, None])[:, 0]
         counts = torch.bincount(mask.flatten(), minlength=CLASSES).float()
         both = torch.zeros(CLASSES).index_add(0, mask.flatten(), hit.flatten())
         dice = 1 - (2 * both + 20) / (p.sum((0, 2, 3)) + counts + 20)
-        return F.cross_entropy(scores, mask, self.weight) + dice.mean()
+        return F.nll_loss(logs, mask, self.weight) + dice.mean()
 
 
 def load(folder: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -155,27 +155,37 @@ def load(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     return tuple(arrays)
 
 
-def batch(random: np.random.Generator, pictures: np.ndarray, masks: np.ndarray, size: int):
-    """Parts of pictures, mirrored or not, in slightly other light; most of them around a pixel
-    of a tree, an animal, a vehicle or a person, class by class."""
-    x, y = np.empty((BATCH, size, size, 3), np.float32), np.empty((BATCH, size, size), np.int64)
-    for n in range(BATCH):
-        at = random.integers(len(masks))
-        top, left = random.integers(HEIGHT - size + 1), random.integers(WIDTH - size + 1)
-        few = masks[at, ::4, ::4]
-        present = [c for c in (3, 4, 5, 6, 4, 5, 6) if (few == c).any()]
-        if n % 4 and present:
-            things = np.flatnonzero(few == random.choice(present))
-            row, column = (4 * place for place in divmod(random.choice(things), WIDTH // 4))
-            top = np.clip(row - random.integers(size), 0, HEIGHT - size)
-            left = np.clip(column - random.integers(size), 0, WIDTH - size)
-        step = -1 if random.integers(2) else 1
-        part = np.s_[at, top : top + size, left : left + size]
-        light = np.float32(random.uniform(0.9, 1.1))
-        x[n] = np.clip(pictures[part][:, ::step] * light, 0, 255)
-        y[n] = masks[part][:, ::step]
-    x = torch.from_numpy(x).permute(0, 3, 1, 2) / 255
-    return x.contiguous(memory_format=torch.channels_last), torch.from_numpy(y)
+class Parts:
+    """Parts of pictures, mirrored or not, in slightly other light. One of four comes from anywhere,
+    the others from around a pixel of a tree, an animal, a vehicle or a person. Large things are
+    few; pictures and classes are drawn by the square root of the pixels that their things cover."""
+
+    def __init__(self, pictures: np.ndarray, masks: np.ndarray):
+        self.pictures, self.masks = pictures, masks
+        covered = np.array([np.bincount(mask[::4, ::4].ravel(), minlength=CLASSES)[3:] for mask in masks]) ** 0.5
+        self.covered = covered / covered.mean(0) * (1, 2, 2, 2)
+        self.ends = self.covered.sum(1).cumsum()
+
+    def draw(self, random: np.random.Generator, number: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+        x, y = np.empty((number, size, size, 3), np.float32), np.empty((number, size, size), np.int64)
+        for n in range(number):
+            if random.integers(4):
+                at = np.searchsorted(self.ends, random.uniform(0, self.ends[-1]))
+                thing = 3 + random.choice(4, p=self.covered[at] / self.covered[at].sum())
+                place = random.choice(np.flatnonzero(self.masks[at, ::4, ::4] == thing))
+                row, column = (4 * place for place in divmod(place, WIDTH // 4))
+                top = np.clip(row - random.integers(size), 0, HEIGHT - size)
+                left = np.clip(column - random.integers(size), 0, WIDTH - size)
+            else:
+                at = random.integers(len(self.masks))
+                top, left = random.integers(HEIGHT - size + 1), random.integers(WIDTH - size + 1)
+            step = -1 if random.integers(2) else 1
+            part = np.s_[at, top : top + size, left : left + size]
+            light = np.float32(random.uniform(0.9, 1.1))
+            x[n] = np.clip(self.pictures[part][:, ::step] * light, 0, 255)
+            y[n] = self.masks[part][:, ::step]
+        x = torch.from_numpy(x).permute(0, 3, 1, 2) / 255
+        return x.contiguous(memory_format=torch.channels_last), torch.from_numpy(y)
 
 
 def iou(network: nn.Module, pictures: np.ndarray, masks: np.ndarray) -> np.ndarray:
@@ -193,16 +203,17 @@ def cells(mask: torch.Tensor, stride: int) -> torch.Tensor:
     return F.max_pool2d(mask[:, None].float(), stride)[:, 0].long()
 
 
-def settle(network: nn.Module, random: np.random.Generator, pictures: np.ndarray, masks: np.ndarray, size: int) -> None:
+def settle(network: nn.Module, parts: Parts, number: int, size: int) -> None:
     """Means and deviations under the weights as they are; those gathered on the way lag behind."""
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # the mean over all
     network.train()
+    random = np.random.default_rng(SEED)
     with torch.no_grad():
         for _ in range(30):
-            network(batch(random, pictures, masks, size)[0])
+            network(parts.draw(random, number, size)[0])
     for norm in norms:
         norm.momentum = 0.1
     network.eval()
@@ -212,8 +223,9 @@ def train(network: nn.Module, cycles: list[tuple], work: Path, state: Path) -> N
     """Goes on from `state` where it was interrupted."""
     random = np.random.default_rng(SEED)
     pictures, masks = load(work / "training")
+    parts = Parts(pictures, masks)
     unseen = load(work / "validation")
-    losses = [Loss(masks, power) for *_, power in cycles]
+    losses = [Loss(masks[:2000], power) for *_, power in cycles]
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.0, weight_decay=1e-4)
     done = 0
     if state.exists():
@@ -224,12 +236,12 @@ def train(network: nn.Module, cycles: list[tuple], work: Path, state: Path) -> N
     ends = np.cumsum([cycle[0] for cycle in cycles])
     for step in range(done, ends[-1]):
         cycle = np.searchsorted(ends, step, side="right")
-        steps, largest, size, _ = cycles[cycle]
+        steps, largest, number, size, _ = cycles[cycle]
         into = step - (ends[cycle] - steps)
         rate = largest * min(1, into / 100) * (1 + np.cos(np.pi * into / steps)) / 2
         optimizer.param_groups[0]["lr"] = float(rate)
         network.train()
-        x, y = batch(random, pictures, masks, size)
+        x, y = parts.draw(random, number, size)
         with torch.autocast("cpu", torch.bfloat16):
             fine, sixteenth, eighth = network(x)
         loss = losses[cycle]
@@ -246,10 +258,10 @@ def train(network: nn.Module, cycles: list[tuple], work: Path, state: Path) -> N
             kept = (step + 1, network.state_dict(), optimizer.state_dict(), random.bit_generator.state)
             torch.save(kept, state.with_suffix(".part"))
             state.with_suffix(".part").replace(state)
-            settle(network, np.random.default_rng(SEED), pictures, masks, size)
+            settle(network, parts, number, size)
             found = iou(network, *unseen)
             print(f"validation: IoU {found.round(3)}, mean {found.mean():.4f}", flush=True)
-    settle(network, np.random.default_rng(SEED), pictures, masks, cycles[-1][2])
+    settle(network, parts, *cycles[-1][2:4])
 
 
 def export(network: nn.Module, file: Path) -> None:
