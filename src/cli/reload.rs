@@ -1,7 +1,7 @@
 //! Another model or board file while it runs: loaded and checked beside the one that works, taken
 //! between two frames, or refused in words.
 
-use super::run::{Checked, check_model};
+use super::ready::{Checked, check_model};
 use super::{Failure, arguments::RunArguments};
 use crate::camera::{self, Wanted};
 use crate::config::board::Board;

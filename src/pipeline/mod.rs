@@ -14,8 +14,10 @@
 mod capture;
 mod changes;
 mod handover;
+mod line;
 mod monitor;
 mod screen;
+mod shown;
 mod statistics;
 
 pub use changes::Changes;
@@ -301,4 +303,8 @@ fn infer(
             _ => return Ok(()),
         }
     }
+}
+
+fn milliseconds(time: Duration) -> f32 {
+    time.as_secs_f32() * 1e3
 }

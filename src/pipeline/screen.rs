@@ -1,8 +1,10 @@
 //! The display thread: composes what may be shown, presents it, listens to keys.
 
 use super::handover::Taken;
+use super::line::Line;
+use super::shown::shown;
 use super::statistics::{STAGES, Statistics, Summary};
-use super::{Changes, PATIENCE, Round, RunError, Shot};
+use super::{Changes, PATIENCE, Round, RunError, Shot, milliseconds};
 use crate::compose::{Compositor, Scene, Settings, Shown, Stage, Status};
 use crate::display::{self, Display, DisplayError, Key, Size};
 use crate::health::STALE_AFTER;
@@ -11,8 +13,6 @@ use crate::health::watchdog::Watchdog;
 use crate::journal::{Event, Journal};
 use crate::network::model::Model;
 use crate::record::Recorder;
-use serde::Serialize;
-use serde::ser::{SerializeMap, Serializer};
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
@@ -258,14 +258,7 @@ impl<'a> Screen<'a> {
         let Some(mask) = shot.segmented.mask(Duration::MAX) else { return Ok(()) };
         self.statistics.add(&self.status.stages, mask.shares(), Instant::now());
         self.statistics.compare(&mask.frame().truth, &mask.labels().ids);
-        let line = Line {
-            frame: mask.frame().sequence,
-            age_ms: milliseconds(mask.age()),
-            state: self.health.state().name(),
-            dropped: self.status.dropped,
-            stages: Stages(&self.status.stages),
-            classes: Classes(&self.model, mask.shares()),
-        };
+        let line = Line::new(&mask, &self.model, self.health.state(), &self.status);
         if let Some(recorder) = &mut self.recorder {
             recorder.record(&self.model, mask.frame(), mask.labels(), &line);
         }
@@ -322,35 +315,8 @@ impl<'a> Screen<'a> {
     }
 }
 
-/// What may be on the screen now, a mask up to an age of `limit`, and by what that is judged.
-fn shown<'a>(
-    current: Option<&'a Shot>,
-    failure: &'a str,
-    cause: &'a str,
-    status: &'a Status,
-    limit: Duration,
-) -> (Shown<'a>, Evidence<'a>) {
-    let some = |text: &'a str| (!text.is_empty()).then_some(text);
-    let result = current.map(|shot| Shown::result(&shot.segmented, limit));
-    let evidence = Evidence {
-        failed: some(failure),
-        lost: some(cause),
-        newest: current.map(|shot| shot.segmented.age()),
-        fresh: matches!(result, Some(Shown::Live(_))),
-        limit,
-        trouble: &status.trouble,
-    };
-    let shown = match (evidence.failed, evidence.lost, result) {
-        (Some(reason), ..) => Shown::Failed { reason },
-        (_, Some(cause), _) => Shown::NoSignal { camera: &status.camera, cause },
-        (_, _, Some(result)) => result,
-        (_, _, None) => Shown::Starting,
-    };
-    (shown, evidence)
-}
-
 /// Composes once for each size of screen and presents on all. The times of both.
-pub(super) fn draw(
+fn draw(
     displays: &mut [Box<dyn Display>],
     compositors: &mut [Compositor],
     scene: &Scene,
@@ -379,75 +345,4 @@ pub(super) fn draw(
         display.present(sequence)?;
     }
     Ok((composed, start.elapsed() - composed))
-}
-
-fn milliseconds(time: Duration) -> f32 {
-    time.as_secs_f32() * 1e3
-}
-
-/// One shown frame as JSON.
-#[derive(Serialize)]
-struct Line<'a> {
-    frame: u64,
-    age_ms: f32,
-    state: &'static str,
-    dropped: u64,
-    stages: Stages<'a>,
-    classes: Classes<'a>,
-}
-
-struct Stages<'a>(&'a [Stage]);
-
-impl Serialize for Stages<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|stage| (stage.name, stage.milliseconds)))
-    }
-}
-
-struct Classes<'a>(&'a Model, &'a [f32]);
-
-impl Serialize for Classes<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        for (class, share) in self.0.classes.iter().zip(self.1).filter(|(_, share)| **share > 0.0) {
-            map.serialize_entry(&class.name, share)?;
-        }
-        map.end()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::frame::Frame;
-    use crate::segment::Segmented;
-
-    fn shot(age: Duration) -> Shot {
-        let mut frame = Frame::empty();
-        frame.captured = Instant::now().checked_sub(age).unwrap();
-        Shot { segmented: Segmented::labelled(frame), model: None }
-    }
-
-    #[test]
-    fn a_failure_comes_first_then_the_camera_then_a_pause_then_age() {
-        let (fresh, old) = (shot(Duration::ZERO), shot(2 * STALE_AFTER));
-        let status = Status::default();
-        let drawn = |current, failure, cause, paused| {
-            let settings = Settings { paused, ..Settings::default() };
-            let (shown, evidence) = shown(current, failure, cause, &status, settings.age_limit());
-            let live = matches!(shown, Shown::Live(_));
-            assert_eq!(live, judge(&evidence).is_live());
-            judge(&evidence)
-        };
-        for current in [None, Some(&fresh), Some(&old)] {
-            for paused in [false, true] {
-                assert_eq!(drawn(current, "", "unplugged", paused), State::NoSignal);
-                assert_eq!(drawn(current, "stuck", "unplugged", paused), State::Failed);
-            }
-        }
-        assert_eq!(drawn(None, "", "", false), State::Starting);
-        assert_eq!(drawn(Some(&fresh), "", "", false), State::Live);
-        assert_eq!(drawn(Some(&old), "", "", false), State::Stale);
-        assert_eq!(drawn(Some(&old), "", "", true), State::Live);
-    }
 }
