@@ -3,14 +3,17 @@
 use super::Failure;
 use super::arguments::RunArguments;
 use super::ready::{Ready, Unready, prepare};
-use super::reload::{self, Watched};
+use super::reload::{self, Taken, Watched};
 use super::run::DEMO_FOLDER;
 use crate::compose::{Compositor, Scene, Settings, Shown, Status};
 use crate::config::board::Board;
 use crate::display::Display;
 use crate::doctor;
+use crate::guard::Guard;
+use crate::health::State;
 use crate::health::watchdog::Watchdog;
 use crate::journal::{Event, Journal};
+use crate::metrics::Metrics;
 use crate::pipeline::{self, Changes, Job, KEYS, Summary};
 use crate::record::{self, Recorded, Recording};
 use serde::Serialize;
@@ -63,7 +66,9 @@ pub struct Device<'a> {
     pub displays: Vec<Box<dyn Display>>,
     pub watchdog: Watchdog,
     pub signals: Signals,
+    pub guard: Guard,
     pub journal: Option<Journal>,
+    pub metrics: Metrics,
 }
 
 impl Device<'_> {
@@ -89,6 +94,9 @@ impl Device<'_> {
         loop {
             let board = self.arguments.board().map_err(Unready::Other);
             let mut watched = Watched::of(self.arguments, board.as_ref().ok());
+            if let Ok(board) = &board {
+                reload::within(&self.guard, self.arguments, board)?;
+            }
             let ready = board.and_then(|board| Ok((prepare(self.arguments, &board)?, board)));
             match ready {
                 Ok((ready, board)) => {
@@ -112,10 +120,11 @@ impl Device<'_> {
         self.tell(Event::Unready { cause: unready.failure().to_string() });
         let said = Cell::new(Instant::now());
         let displays = RefCell::new((&mut self.displays, &mut self.watchdog));
-        let signals = &self.signals;
+        let (signals, metrics) = (&self.signals, &self.metrics);
         reload::wait(watched, &signals.again, &|| {
             let (displays, watchdog) = &mut *displays.borrow_mut();
             watchdog.beat();
+            metrics.show(|figures| figures.enter(State::NoModel));
             if said.get().elapsed() >= SAY_AGAIN {
                 said.set(Instant::now());
                 say(displays, unready.shown());
@@ -146,6 +155,13 @@ impl Device<'_> {
             camera: ready.camera.name().to_owned(),
             displays: self.names.clone(),
             cpu: doctor::features(),
+            fence_files: self.guard.files.to_string(),
+            fence_calls: self.guard.calls.to_string(),
+        });
+        self.metrics.count(|figures| {
+            figures.board.clone_from(&board.name);
+            figures.model.clone_from(&model.name);
+            figures.model_sha256.clone_from(&model.sha256);
         });
         let (recording, recorder) = arguments
             .record
@@ -158,13 +174,15 @@ impl Device<'_> {
         let mut out = io::stdout();
         let changes = Arc::new(Changes::default());
         let over = AtomicBool::new(false);
-        let (signals, journal) = (&self.signals, self.journal.as_ref());
+        let (signals, guard, journal) = (&self.signals, &self.guard, self.journal.as_ref());
         let (displays, watchdog) = (&mut self.displays, &mut self.watchdog);
+        let metrics = &self.metrics;
         let summary = std::thread::scope(|scope| {
             let _over = SetOnDrop(&over);
             scope.spawn(|| {
                 let over = || over.load(Ordering::Relaxed);
-                reload::follow(arguments, board, watched, &changes, journal, &signals.again, &over);
+                let taken = Taken { arguments, board, guard, journal, metrics };
+                reload::follow(&taken, watched, &changes, &signals.again, &over);
             });
             pipeline::run(Job {
                 segmenter: ready.checked.segmenter,
@@ -181,10 +199,12 @@ impl Device<'_> {
                 abandon,
                 journal,
                 recorder,
+                metrics,
             })
         })?;
         let recording = recording.map(Recording::finish);
         if changes.take_again() && !self.signals.stopped() {
+            self.metrics.count(|figures| figures.reloads += 1);
             return Ok(true);
         }
         self.summarize(&summary, recording)?;

@@ -6,6 +6,7 @@
 mod arguments;
 mod device;
 mod log;
+mod needs;
 mod ready;
 mod reload;
 mod run;

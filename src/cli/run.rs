@@ -7,8 +7,10 @@ use super::log::HeldLog;
 use crate::compose::Settings;
 use crate::config::board::Board;
 use crate::display::{self, Display, DisplayError};
+use crate::guard::Guard;
 use crate::health::watchdog::Watchdog;
 use crate::journal::Journal;
+use crate::metrics::Metrics;
 use std::io::{self, IsTerminal};
 use std::path::Path;
 
@@ -60,8 +62,14 @@ pub fn run(arguments: &RunArguments, log: &HeldLog) -> Result<(), Failure> {
         let (names, displays): (Vec<String>, Vec<_>) = displays.into_iter().unzip();
         log::info!("board {}, {}", board.name, names.join(", "));
         let watchdog = if arguments.stay { Watchdog::of(&board) } else { Watchdog::default() };
+        // No thread was started yet, and no model or picture read.
+        let guard = Guard::install(&arguments.needs(&board, &names));
         let journal = arguments.log.as_deref().map(open_journal).transpose()?;
-        Device { arguments, names, displays, watchdog, signals, journal }.run()
+        let metrics = arguments.metrics.as_deref().map(Metrics::start).transpose();
+        let metrics = metrics
+            .map_err(|cause| Failure::Running(format!("--metrics: no thread for it: {cause}")))?;
+        let metrics = metrics.unwrap_or_default();
+        Device { arguments, names, displays, watchdog, signals, guard, journal, metrics }.run()
     });
     log.release();
     done

@@ -11,6 +11,7 @@ use crate::health::STALE_AFTER;
 use crate::health::state::{Evidence, Health, State, judge};
 use crate::health::watchdog::Watchdog;
 use crate::journal::{Event, Journal};
+use crate::metrics::Metrics;
 use crate::network::model::Model;
 use crate::record::Recorder;
 use std::io::Write;
@@ -35,6 +36,7 @@ pub struct Screen<'a> {
     drawn: bool,
     pub recorder: Option<Recorder>,
     pub journal: Option<&'a Journal>,
+    metrics: &'a Metrics,
     drawn_at: Instant,
     /// The screens' sizes then: another one may be plugged in.
     sizes: Vec<Option<Size>>,
@@ -55,6 +57,7 @@ impl<'a> Screen<'a> {
         camera: String,
         settings: Settings,
         snapshots: String,
+        metrics: &'a Metrics,
     ) -> Screen<'a> {
         let status = Status {
             model: model.name.clone(),
@@ -74,6 +77,7 @@ impl<'a> Screen<'a> {
             drawn: false,
             recorder: None,
             journal: None,
+            metrics,
             drawn_at: Instant::now(),
             sizes: Vec::new(),
             sequence: 0,
@@ -107,11 +111,14 @@ impl<'a> Screen<'a> {
             if stop.load(Ordering::Relaxed) || changes.again() || self.keys(current.as_ref())? {
                 break;
             }
-            self.status.dropped = round.dropped.load(Ordering::Relaxed);
+            let dropped = round.dropped.load(Ordering::Relaxed);
+            let before = std::mem::replace(&mut self.status.dropped, dropped);
+            self.metrics.count(|figures| figures.dropped += dropped - before.min(dropped));
             self.trouble(round, changes);
             let no_signal = round.signal.lost(&mut self.cause);
             if round.failed(&mut self.failure) {
                 self.show(None)?;
+                self.report(None);
                 return Err(RunError::Stalled(self.failure));
             }
             let fresh = arrived.is_some();
@@ -143,6 +150,7 @@ impl<'a> Screen<'a> {
                     }
                 }
             }
+            self.report(current.as_ref());
             if frames.is_some_and(|frames| self.statistics.frames() >= frames) {
                 break;
             }
@@ -163,11 +171,28 @@ impl<'a> Screen<'a> {
         self.model = Arc::clone(model);
         self.status.model.clone_from(&model.name);
         self.settings.only = None;
+        self.metrics.count(|figures| {
+            figures.model.clone_from(&model.name);
+            figures.model_sha256.clone_from(&model.sha256);
+            figures.reloads += 1;
+        });
         self.statistics.begin_classes(model.classes.len());
         if let Some(journal) = self.journal {
             let (model, model_sha256) = (model.name.clone(), model.sha256.clone());
             journal.tell(Event::Model { model, model_sha256 });
         }
+    }
+
+    /// What is on the screen now, in figures.
+    fn report(&self, current: Option<&Shot>) {
+        self.metrics.show(|figures| {
+            if self.drawn {
+                figures.enter(self.health.state());
+            }
+            figures.age = current.map(|shot| shot.segmented.age());
+            figures.frames_per_second = self.status.frames_per_second;
+            figures.celsius = self.status.celsius;
+        });
     }
 
     /// Says what is wrong while masks are fresh.
@@ -259,6 +284,11 @@ impl<'a> Screen<'a> {
         self.statistics.add(&self.status.stages, mask.shares(), Instant::now());
         self.statistics.compare(&mask.frame().truth, &mask.labels().ids);
         let line = Line::new(&mask, &self.model, self.health.state(), &self.status);
+        self.metrics.count(|figures| {
+            figures.frames += 1;
+            figures.masks += u64::from(self.health.state().is_live());
+            figures.inference += shot.segmented.times().network;
+        });
         if let Some(recorder) = &mut self.recorder {
             recorder.record(&self.model, mask.frame(), mask.labels(), &line);
         }
