@@ -64,7 +64,14 @@ pub fn run(arguments: &RunArguments, log: &HeldLog) -> Result<(), Failure> {
         let watchdog = if arguments.stay { Watchdog::of(&board) } else { Watchdog::default() };
         // No thread was started yet, and no model or picture read.
         let guard = Guard::install(&arguments.needs(&board, &names));
-        let journal = arguments.log.as_deref().map(open_journal).transpose()?;
+        let journal = match arguments.log.as_deref().map(open_journal).transpose() {
+            // A worn-out card is no reason to show nothing.
+            Err(failure) if arguments.stay => {
+                log::error!("{failure}");
+                None
+            }
+            opened => opened?,
+        };
         let metrics = arguments.metrics.as_deref().map(Metrics::start).transpose();
         let metrics = metrics
             .map_err(|cause| Failure::Running(format!("--metrics: no thread for it: {cause}")))?;

@@ -3,7 +3,7 @@
 //!
 //! The format is Prometheus' text format 0.0.4 ("Exposition formats", prometheus.io). The file is
 //! replaced whole, once a second and when the state changes, by a thread of its own. It is told to
-//! by who draws, never by a timer: when the screen hangs, `segcam_updated_seconds` stays behind the
+//! by who draws, never by a timer: when the screen hangs, `segcam_updated_timestamp_seconds` stays behind the
 //! clock. After the end no state is 1.
 
 mod text;
@@ -189,7 +189,7 @@ mod tests {
         drop(metrics);
         let last = std::fs::read_to_string(&path).unwrap();
         assert!(last.contains("segcam_state{state=\"stale\"} 0\n"), "{last}");
-        assert!(last.contains("segcam_entered_total{state=\"stale\"} 1\n"), "{last}");
+        assert!(last.contains("segcam_state_entered_total{state=\"stale\"} 1\n"), "{last}");
         assert_eq!(folder.path().read_dir().unwrap().count(), 1);
     }
 

@@ -18,15 +18,20 @@ pub fn render(figures: &Figures) -> String {
     text.sample("segcam_build_info", &labels, 1);
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let seconds = format!("{:.3}", since.as_secs_f64());
-    text.one("segcam_updated_seconds", "gauge", "When this was written, since 1970.", seconds);
+    text.one(
+        "segcam_updated_timestamp_seconds",
+        "gauge",
+        "When this was written, since 1970.",
+        seconds,
+    );
     text.family("segcam_state", "gauge", "1 for the state that the screen shows.");
     for state in State::ALL {
         let is = u8::from(figures.state == Some(state));
         text.sample("segcam_state", &[("state", state.name())], is);
     }
-    text.family("segcam_entered_total", "counter", "How often each state was entered.");
+    text.family("segcam_state_entered_total", "counter", "How often each state was entered.");
     for (state, count) in State::ALL.into_iter().zip(figures.entered) {
-        text.sample("segcam_entered_total", &[("state", state.name())], count);
+        text.sample("segcam_state_entered_total", &[("state", state.name())], count);
     }
     text.one("segcam_frames_total", "counter", "Frames shown.", figures.frames);
     let help = "Frames shown with a mask that was fresh.";
