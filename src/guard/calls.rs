@@ -29,6 +29,7 @@ mod filter {
 
     /// Where the C library's crate does not know it.
     const KEXEC_FILE_LOAD: i64 = if cfg!(target_arch = "x86_64") { 320 } else { 294 };
+    const FCHMODAT2: i64 = 452;
 
     /// What segcam never calls.
     const DENIED: &[i64] = &[
@@ -78,6 +79,25 @@ mod filter {
         libc::SYS_swapon,
         libc::SYS_swapoff,
         libc::SYS_acct,
+        // Changes of files that Landlock does not see, or not on all kernels.
+        libc::SYS_truncate,
+        libc::SYS_fchmod,
+        libc::SYS_fchmodat,
+        FCHMODAT2,
+        libc::SYS_fchown,
+        libc::SYS_fchownat,
+        libc::SYS_setxattr,
+        libc::SYS_lsetxattr,
+        libc::SYS_fsetxattr,
+        libc::SYS_removexattr,
+        libc::SYS_lremovexattr,
+        libc::SYS_fremovexattr,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_chmod,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_chown,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_lchown,
         // Other namespaces, users and owners.
         libc::SYS_setns,
         libc::SYS_unshare,

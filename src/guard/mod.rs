@@ -25,7 +25,6 @@
 mod calls;
 mod files;
 
-use serde::Serialize;
 use std::fmt::{self, Display, Formatter};
 use std::path::{Path, PathBuf};
 
@@ -41,8 +40,7 @@ pub struct Needs {
 }
 
 /// How far a fence stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fence {
     Whole,
     /// The kernel is too old for all of it.

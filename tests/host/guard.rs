@@ -36,6 +36,8 @@ fn guarded() {
         denied("AF_INET6, datagrams", UdpSocket::bind("[::1]:0").map(drop));
         denied("AF_INET", TcpListener::bind("127.0.0.1:0").map(drop));
         denied("AF_INET6", TcpListener::bind("[::1]:0").map(drop));
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+        denied("fchmodat", fs::set_permissions(&write, mode));
         denied("execve", Command::new("/bin/true").spawn().map(drop));
         // Those that are there already, too.
         let early = std::thread::spawn(|| UdpSocket::bind("127.0.0.1:0").map(drop));
@@ -184,6 +186,46 @@ fn a_model_from_elsewhere_waits_for_the_next_start() {
     assert_eq!(code, Some(0), "{words}");
     assert!(words.contains("it is taken at the next start"), "{words}");
     assert!(words.contains("elsewhere"), "{words}");
+}
+
+#[test]
+fn systemd_hears_of_it() {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::SocketAddr;
+    let place = Place::new();
+    let model = place.write("a.onnx", &onnx::always(0, 2, 48, 64));
+    let name = format!("segcam-test-{}", std::process::id());
+    let hidden = SocketAddr::from_abstract_name(name.as_bytes()).unwrap();
+    for (text, address) in [
+        (place.text("socket"), SocketAddr::from_pathname(place.path("socket")).unwrap()),
+        (format!("@{name}"), hidden),
+    ] {
+        let socket = UnixDatagram::bind_addr(&address).unwrap();
+        socket.set_read_timeout(Some(LIMIT)).unwrap();
+        let all = ["run", "--stay", "--frames", "5", "--model", &model, "--camera", CAMERA];
+        let mut command = segcam(&[&all[..], &["--display", "null:"]].concat());
+        command.env("NOTIFY_SOCKET", &text).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let mut heard = [0; 64];
+        let length = socket.recv(&mut heard).unwrap();
+        assert!(heard[..length].starts_with(b"READY=1"), "{text}");
+        assert!(child.wait().unwrap().success(), "{text}");
+    }
+}
+
+#[test]
+fn a_full_journal_makes_room_inside_the_guard() {
+    let place = Place::new();
+    let model = place.write("a.onnx", &onnx::always(0, 2, 48, 64));
+    place.write("log/journal.jsonl", &[b"x".repeat(63), b"\n".to_vec()].concat().repeat(1 << 16));
+    let log = place.text("log");
+    let camera = ["run", "--model", &model, "--camera", CAMERA, "--frames", "3"];
+    call(&[&camera[..], &["--display", "null:", "--log", &log]].concat()).success();
+    let bytes = |name: &str| fs::metadata(place.path(name)).unwrap().len();
+    assert_eq!(bytes("log/journal.1.jsonl"), 4 << 20);
+    assert!(bytes("log/journal.jsonl") < 4096);
+    let read = call(&["log", &log]);
+    assert!(read.out.contains("continued"), "{}{}", read.out, read.err);
 }
 
 /// Families with their kind, samples by name and labels; every line must be one.
