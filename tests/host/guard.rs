@@ -228,6 +228,27 @@ fn a_full_journal_makes_room_inside_the_guard() {
     assert!(read.out.contains("continued"), "{}{}", read.out, read.err);
 }
 
+/// Nobody could name the folders while the board file was wrong: a device that is started anew reads
+/// them.
+#[test]
+fn a_mended_board_file_that_leads_elsewhere_ends_the_process() {
+    let place = Place::new();
+    let file = place.write("settings/board.toml", b"rotat = 90\n");
+    let model = place.write("elsewhere/c.onnx", &onnx::always(1, 3, 48, 64));
+    let mut command = segcam(&["run", "--stay", "--board", &file, "--camera", CAMERA]);
+    command.args(["--display", "null:"]).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut words = BufReader::new(child.stderr.take().unwrap());
+    let mut said = String::new();
+    words.read_line(&mut said).unwrap();
+    assert!(said.contains("rotat"), "{said}");
+    place.write("settings/board.toml", format!("name = 'b'\nmodel = '{model}'\n").as_bytes());
+    let status = until("end", || child.try_wait().unwrap());
+    words.read_to_string(&mut said).unwrap();
+    assert!(said.contains("it is taken at the next start"), "{said}");
+    assert_eq!(status.code(), Some(2), "{said}");
+}
+
 /// Families with their kind, samples by name and labels; every line must be one.
 fn parse(text: &str) -> (BTreeMap<String, String>, BTreeMap<String, f64>) {
     let (mut families, mut samples) = (BTreeMap::new(), BTreeMap::new());
