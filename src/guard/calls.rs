@@ -124,8 +124,8 @@ mod filter {
         libc::SYS_modify_ldt,
     ];
 
-    /// Types what others read from the terminal (ioctl_tty(2)).
-    const TYPING: [u64; 2] = [libc::TIOCSTI as u64, libc::TIOCLINUX as u64];
+    /// TIOCSTI and TIOCLINUX, which type what others read from a terminal (ioctl_tty(2)).
+    const TYPING: [u64; 2] = [0x5412, 0x541c];
 
     /// A clone in another namespace (clone(2)).
     const NAMESPACES: [i32; 7] = [

@@ -45,30 +45,21 @@ fn restrict(needs: &Needs, read: &[PathBuf]) -> Result<RulesetStatus, RulesetErr
     let keep =
         look | AccessFs::WriteFile | AccessFs::Truncate | AccessFs::MakeReg | AccessFs::RemoveFile;
     let drive = look | AccessFs::WriteFile | AccessFs::IoctlDev;
-    let mut rules = Ruleset::default()
+    // Desktops listen on abstract sockets; systemd does not.
+    let apart: BitFlags<Scope> = match needs.desktop {
+        true => Scope::Signal.into(),
+        false => Scope::Signal | Scope::AbstractUnixSocket,
+    };
+    let status = Ruleset::default()
         .handle_access(AccessFs::from_all(VERSION))?
-        .handle_access(AccessNet::from_all(VERSION))?;
-    let scopes = scopes(needs.desktop);
-    if !scopes.is_empty() {
-        rules = rules.scope(scopes)?;
-    }
-    let status = rules
+        .handle_access(AccessNet::from_all(VERSION))?
+        .scope(apart)?
         .create()?
         .add_rules(path_beneath_rules(read, look))?
         .add_rules(path_beneath_rules([DEVICES], drive))?
         .add_rules(path_beneath_rules(&needs.write, keep))?
         .restrict_self()?;
     Ok(status.ruleset)
-}
-
-/// Whom the process cannot reach.
-fn scopes(desktop: bool) -> BitFlags<Scope> {
-    let systemd = std::env::var_os("NOTIFY_SOCKET");
-    let abstract_name = systemd.is_some_and(|name| name.as_encoded_bytes().starts_with(b"@"));
-    match desktop || abstract_name {
-        true => Scope::Signal.into(),
-        false => Scope::Signal | Scope::AbstractUnixSocket,
-    }
 }
 
 /// Without links, as far as the path exists.
