@@ -1,8 +1,11 @@
 //! Files: read within a limit, written whole or not at all.
 
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
@@ -22,6 +25,9 @@ fn remedy(cause: &io::Error) -> &'static str {
         }
         ErrorKind::NotFound => "; make its folder first",
         ErrorKind::IsADirectory => "; choose another name",
+        _ if cause.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
+            "; a link stands in its place: remove it"
+        }
         _ => "",
     }
 }
@@ -41,8 +47,19 @@ pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
 }
 
 /// Writes `bytes` to a temporary name beside `path`, syncs, and renames; leaves nothing behind
-/// when it fails.
+/// when it fails. Follows no links: one in the file's place is replaced by the file.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
+    replace(path, bytes, true)?;
+    sync_folder(path);
+    Ok(())
+}
+
+/// Writes like [`write`], but a power cut may leave the file as it was, or empty.
+pub fn write_unsynced(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
+    replace(path, bytes, false)
+}
+
+fn replace(path: &Path, bytes: &[u8], sync: bool) -> Result<(), WriteError> {
     let failed = |cause| WriteError { path: path.to_owned(), cause };
     let Some(name) = path.file_name() else {
         return Err(failed(io::Error::from(ErrorKind::IsADirectory)));
@@ -52,21 +69,25 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
     temporary.push(name);
     temporary.push(format!(".{}.tmp", std::process::id()));
     let temporary = path.with_file_name(temporary);
-    let written = fill(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path));
+    let written = fill(&temporary, bytes, sync).and_then(|()| std::fs::rename(&temporary, path));
     if let Err(cause) = written {
         // It may not even have come to be.
         let _ = std::fs::remove_file(&temporary);
         return Err(failed(cause));
     }
-    sync_folder(path);
     Ok(())
 }
 
-fn fill(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+fn fill(path: &Path, bytes: &[u8], sync: bool) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).custom_flags(NO_LINK);
+    let mut file = options.open(path)?;
     file.write_all(bytes)?;
-    file.sync_all()
+    if sync { file.sync_all() } else { Ok(()) }
 }
+
+/// For opening what is written: what somebody else put there may lead elsewhere.
+pub const NO_LINK: i32 = OFlags::NOFOLLOW.bits().cast_signed();
 
 /// Makes the new name last. Some file systems cannot; the file itself is safe then, too.
 fn sync_folder(path: &Path) {
@@ -79,6 +100,7 @@ fn sync_folder(path: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::symlink;
 
     #[test]
     fn a_file_is_replaced_whole() {
@@ -88,6 +110,25 @@ mod tests {
         write(&path, b"new").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"new");
         assert_eq!(folder.path().read_dir().unwrap().count(), 1);
+    }
+
+    #[test]
+    fn links_are_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (target, path) = (folder.path().join("target"), folder.path().join("a.txt"));
+        std::fs::write(&target, "precious").unwrap();
+        symlink(&target, &path).unwrap();
+        write(&path, b"new").unwrap();
+        assert!(path.symlink_metadata().unwrap().is_file());
+        let temporary = folder.path().join(format!(".a.txt.{}.tmp", std::process::id()));
+        for unsynced in [false, true] {
+            symlink(&target, &temporary).unwrap();
+            let written = if unsynced { write_unsynced(&path, b"x") } else { write(&path, b"x") };
+            let error = written.unwrap_err().to_string();
+            assert!(error.ends_with("a link stands in its place: remove it"), "{error}");
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), b"new");
+        assert_eq!(std::fs::read(&target).unwrap(), b"precious");
     }
 
     #[test]

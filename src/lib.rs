@@ -14,8 +14,9 @@
 //! [`segment`] is steps 2 to 4 for one frame. [`pipeline`] runs the whole way in three threads,
 //! with [`health`] saying what the screen may show: a mask only over the frame it was computed
 //! from, and only while that is fresh; [`record`] keeps what was shown, [`journal`] what
-//! happened. [`cli`] is the command line on top; [`infer`], [`evaluate`], [`bench`], [`quantize`]
-//! and [`doctor`] are its other commands.
+//! happened. [`guard`] takes from the process what it does not need for that. [`cli`] is the
+//! command line on top; [`infer`], [`evaluate`], [`bench`], [`quantize`] and [`doctor`] are its
+//! other commands.
 //!
 //! What comes from outside (files, pipes, cameras) is checked where it comes in, and each error
 //! type's message names the place, what was found, what was expected and the next step.
@@ -33,10 +34,12 @@ pub mod doctor;
 pub mod evaluate;
 pub mod files;
 pub mod frame;
+pub mod guard;
 pub mod health;
 pub mod infer;
 pub mod int8;
 pub mod journal;
+pub mod metrics;
 pub mod network;
 pub mod npy;
 pub mod pipeline;

@@ -96,6 +96,9 @@ pub struct RunArguments {
     /// Keeps a journal of what happens in a folder.
     #[arg(long, value_name = "DIR")]
     pub log: Option<PathBuf>,
+    /// Keeps current figures in a file, in Prometheus' text format.
+    #[arg(long, value_name = "FILE")]
+    pub metrics: Option<PathBuf>,
     /// Run as a device does: what is wrong in the configuration stays on the screen, and the
     /// board's watchdog is fed.
     #[arg(long)]

@@ -4,7 +4,10 @@
 //! program did not answer any more. Results go to standard output, diagnostics to standard error.
 
 mod arguments;
+mod device;
 mod log;
+mod needs;
+mod ready;
 mod reload;
 mod run;
 

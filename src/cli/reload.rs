@@ -1,11 +1,13 @@
 //! Another model or board file while it runs: loaded and checked beside the one that works, taken
 //! between two frames, or refused in words.
 
-use super::run::{Checked, check_model};
+use super::ready::{Checked, check_model};
 use super::{Failure, arguments::RunArguments};
 use crate::camera::{self, Wanted};
 use crate::config::board::Board;
+use crate::guard::Guard;
 use crate::journal::{Event, Journal};
+use crate::metrics::Metrics;
 use crate::network::model::BUILT_IN;
 use crate::pipeline::Changes;
 use std::fs;
@@ -95,25 +97,33 @@ pub fn wait(watched: &mut Watched, asked: &AtomicBool, over: &dyn Fn() -> bool) 
     }
 }
 
+/// What the run took, what it may take, and who is told.
+pub struct Taken<'a> {
+    pub arguments: &'a RunArguments,
+    pub board: &'a Board,
+    pub guard: &'a Guard,
+    pub journal: Option<&'a Journal>,
+    pub metrics: &'a Metrics,
+}
+
 /// Takes or refuses changes until the run is over. `watched` is from before its files were read.
 pub fn follow(
-    arguments: &RunArguments,
-    board: &Board,
+    run: &Taken,
     watched: &mut Watched,
     changes: &Changes,
-    journal: Option<&Journal>,
     asked: &AtomicBool,
     over: &dyn Fn() -> bool,
 ) {
     while wait(watched, asked, over) {
         watched.seen = stamps(&watched.paths);
         watched.take();
-        match change(arguments, board) {
+        match change(run) {
             Ok(Change::Model(checked)) => changes.swap(checked.segmenter),
             Ok(Change::All) => changes.begin_again(),
             Err(failure) => {
                 log::error!("the change is not taken: {failure}");
-                if let Some(journal) = journal {
+                run.metrics.count(|figures| figures.refused += 1);
+                if let Some(journal) = run.journal {
                     journal.tell(Event::Refused { cause: failure.to_string() });
                 }
                 changes.refuse(&format!("the change is not taken: {failure}"));
@@ -128,9 +138,23 @@ enum Change {
     All,
 }
 
+/// Refuses what lies outside of the folders that were known when the guard was put up: no process
+/// can take that back.
+pub fn within(guard: &Guard, arguments: &RunArguments, board: &Board) -> Result<(), Failure> {
+    let needs = arguments.needs(board, &[]);
+    guard.outside(&needs).map_or(Ok(()), |path| {
+        Err(Failure::Configuration(format!(
+            "{}: outside of the folders that segcam was started with, and closed to it since; it is taken at the next start",
+            path.display()
+        )))
+    })
+}
+
 /// What the files say now, checked as far as that goes beside a run.
-fn change(arguments: &RunArguments, board: &Board) -> Result<Change, Failure> {
+fn change(run: &Taken) -> Result<Change, Failure> {
+    let Taken { arguments, board, guard, .. } = run;
     let now = arguments.board()?;
+    within(guard, arguments, &now)?;
     let checked = check_model(arguments, &now)?;
     if arguments.display.is_empty() && now.displays() != board.displays() {
         return Err(Failure::Configuration(

@@ -210,9 +210,10 @@ fn measure(
     truth: Option<&LabelMap>,
 ) -> Result<(), FolderError> {
     let Some(truth) = truth else { return Ok(()) };
-    subject.measures.add(truth, &subject.labels).map_err(|error: EvaluateError| {
-        FolderError::Truth { path: image.to_owned(), error }
-    })
+    subject
+        .measures
+        .add(truth, &subject.labels)
+        .map_err(|error: EvaluateError| FolderError::Truth { path: image.to_owned(), error })
 }
 
 /// Pictures with the same stem would be written over each other.

@@ -46,6 +46,9 @@ pub enum Event {
         camera: String,
         displays: Vec<String>,
         cpu: String,
+        /// How far the guard of files and of calls stands.
+        fence_files: String,
+        fence_calls: String,
     },
     /// The screen says something else.
     State { from: &'static str, to: &'static str, cause: String },

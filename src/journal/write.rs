@@ -214,8 +214,7 @@ impl Pen {
 
 /// Opens for appending, not through a link that somebody put there.
 fn append(path: &Path) -> io::Result<File> {
-    let flags = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
-    OpenOptions::new().append(true).create(true).custom_flags(flags).open(path)
+    OpenOptions::new().append(true).create(true).custom_flags(files::NO_LINK).open(path)
 }
 
 /// UTC with milliseconds (RFC 3339), by the days of the Gregorian calendar.

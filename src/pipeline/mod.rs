@@ -14,8 +14,10 @@
 mod capture;
 mod changes;
 mod handover;
+mod line;
 mod monitor;
 mod screen;
+mod shown;
 mod statistics;
 
 pub use changes::Changes;
@@ -30,6 +32,7 @@ use crate::health::pulse::{Pulse, Pulses};
 use crate::health::throttle::Throttle;
 use crate::health::watchdog::Watchdog;
 use crate::journal::Journal;
+use crate::metrics::Metrics;
 use crate::network::model::Model;
 use crate::record::Recorder;
 use crate::segment::{SegmentError, Segmented, Segmenter};
@@ -96,6 +99,7 @@ pub struct Job<'a> {
     pub journal: Option<&'a Journal>,
     /// Takes the shown frames with their masks.
     pub recorder: Option<Recorder>,
+    pub metrics: &'a Metrics,
 }
 
 /// A frame on its way, with what was computed from it and by which network.
@@ -219,7 +223,9 @@ pub fn run(job: Job) -> Result<Summary, RunError> {
         monitor::run(round, live, abandon);
         Ok(())
     })?;
-    let mut screen = Screen::new(&model, job.displays, camera_name, job.settings, job.snapshots);
+    let displays = job.displays;
+    let mut screen =
+        Screen::new(&model, displays, camera_name, job.settings, job.snapshots, job.metrics);
     screen.recorder = job.recorder;
     screen.journal = job.journal;
     let shown = {
@@ -301,4 +307,8 @@ fn infer(
             _ => return Ok(()),
         }
     }
+}
+
+fn milliseconds(time: Duration) -> f32 {
+    time.as_secs_f32() * 1e3
 }

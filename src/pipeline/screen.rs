@@ -1,18 +1,19 @@
 //! The display thread: composes what may be shown, presents it, listens to keys.
 
 use super::handover::Taken;
+use super::line::Line;
+use super::shown::shown;
 use super::statistics::{STAGES, Statistics, Summary};
-use super::{Changes, PATIENCE, Round, RunError, Shot};
+use super::{Changes, PATIENCE, Round, RunError, Shot, milliseconds};
 use crate::compose::{Compositor, Scene, Settings, Shown, Stage, Status};
 use crate::display::{self, Display, DisplayError, Key, Size};
 use crate::health::STALE_AFTER;
 use crate::health::state::{Evidence, Health, State, judge};
 use crate::health::watchdog::Watchdog;
 use crate::journal::{Event, Journal};
+use crate::metrics::Metrics;
 use crate::network::model::Model;
 use crate::record::Recorder;
-use serde::Serialize;
-use serde::ser::{SerializeMap, Serializer};
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
@@ -35,6 +36,7 @@ pub struct Screen<'a> {
     drawn: bool,
     pub recorder: Option<Recorder>,
     pub journal: Option<&'a Journal>,
+    metrics: &'a Metrics,
     drawn_at: Instant,
     /// The screens' sizes then: another one may be plugged in.
     sizes: Vec<Option<Size>>,
@@ -55,6 +57,7 @@ impl<'a> Screen<'a> {
         camera: String,
         settings: Settings,
         snapshots: String,
+        metrics: &'a Metrics,
     ) -> Screen<'a> {
         let status = Status {
             model: model.name.clone(),
@@ -74,6 +77,7 @@ impl<'a> Screen<'a> {
             drawn: false,
             recorder: None,
             journal: None,
+            metrics,
             drawn_at: Instant::now(),
             sizes: Vec::new(),
             sequence: 0,
@@ -107,11 +111,14 @@ impl<'a> Screen<'a> {
             if stop.load(Ordering::Relaxed) || changes.again() || self.keys(current.as_ref())? {
                 break;
             }
-            self.status.dropped = round.dropped.load(Ordering::Relaxed);
+            let dropped = round.dropped.load(Ordering::Relaxed);
+            let before = std::mem::replace(&mut self.status.dropped, dropped);
+            self.metrics.count(|figures| figures.dropped += dropped - before.min(dropped));
             self.trouble(round, changes);
             let no_signal = round.signal.lost(&mut self.cause);
             if round.failed(&mut self.failure) {
                 self.show(None)?;
+                self.report(None);
                 return Err(RunError::Stalled(self.failure));
             }
             let fresh = arrived.is_some();
@@ -143,6 +150,7 @@ impl<'a> Screen<'a> {
                     }
                 }
             }
+            self.report(current.as_ref());
             if frames.is_some_and(|frames| self.statistics.frames() >= frames) {
                 break;
             }
@@ -163,11 +171,28 @@ impl<'a> Screen<'a> {
         self.model = Arc::clone(model);
         self.status.model.clone_from(&model.name);
         self.settings.only = None;
+        self.metrics.count(|figures| {
+            figures.model.clone_from(&model.name);
+            figures.model_sha256.clone_from(&model.sha256);
+            figures.reloads += 1;
+        });
         self.statistics.begin_classes(model.classes.len());
         if let Some(journal) = self.journal {
             let (model, model_sha256) = (model.name.clone(), model.sha256.clone());
             journal.tell(Event::Model { model, model_sha256 });
         }
+    }
+
+    /// What is on the screen now, in figures.
+    fn report(&self, current: Option<&Shot>) {
+        self.metrics.show(|figures| {
+            if self.drawn {
+                figures.enter(self.health.state());
+            }
+            figures.age = current.map(|shot| shot.segmented.age());
+            figures.frames_per_second = self.status.frames_per_second;
+            figures.celsius = self.status.celsius;
+        });
     }
 
     /// Says what is wrong while masks are fresh.
@@ -258,14 +283,12 @@ impl<'a> Screen<'a> {
         let Some(mask) = shot.segmented.mask(Duration::MAX) else { return Ok(()) };
         self.statistics.add(&self.status.stages, mask.shares(), Instant::now());
         self.statistics.compare(&mask.frame().truth, &mask.labels().ids);
-        let line = Line {
-            frame: mask.frame().sequence,
-            age_ms: milliseconds(mask.age()),
-            state: self.health.state().name(),
-            dropped: self.status.dropped,
-            stages: Stages(&self.status.stages),
-            classes: Classes(&self.model, mask.shares()),
-        };
+        let line = Line::new(&mask, &self.model, self.health.state(), &self.status);
+        self.metrics.count(|figures| {
+            figures.frames += 1;
+            figures.masks += u64::from(self.health.state().is_live());
+            figures.inference += shot.segmented.times().network;
+        });
         if let Some(recorder) = &mut self.recorder {
             recorder.record(&self.model, mask.frame(), mask.labels(), &line);
         }
@@ -322,35 +345,8 @@ impl<'a> Screen<'a> {
     }
 }
 
-/// What may be on the screen now, a mask up to an age of `limit`, and by what that is judged.
-fn shown<'a>(
-    current: Option<&'a Shot>,
-    failure: &'a str,
-    cause: &'a str,
-    status: &'a Status,
-    limit: Duration,
-) -> (Shown<'a>, Evidence<'a>) {
-    let some = |text: &'a str| (!text.is_empty()).then_some(text);
-    let result = current.map(|shot| Shown::result(&shot.segmented, limit));
-    let evidence = Evidence {
-        failed: some(failure),
-        lost: some(cause),
-        newest: current.map(|shot| shot.segmented.age()),
-        fresh: matches!(result, Some(Shown::Live(_))),
-        limit,
-        trouble: &status.trouble,
-    };
-    let shown = match (evidence.failed, evidence.lost, result) {
-        (Some(reason), ..) => Shown::Failed { reason },
-        (_, Some(cause), _) => Shown::NoSignal { camera: &status.camera, cause },
-        (_, _, Some(result)) => result,
-        (_, _, None) => Shown::Starting,
-    };
-    (shown, evidence)
-}
-
 /// Composes once for each size of screen and presents on all. The times of both.
-pub(super) fn draw(
+fn draw(
     displays: &mut [Box<dyn Display>],
     compositors: &mut [Compositor],
     scene: &Scene,
@@ -379,75 +375,4 @@ pub(super) fn draw(
         display.present(sequence)?;
     }
     Ok((composed, start.elapsed() - composed))
-}
-
-fn milliseconds(time: Duration) -> f32 {
-    time.as_secs_f32() * 1e3
-}
-
-/// One shown frame as JSON.
-#[derive(Serialize)]
-struct Line<'a> {
-    frame: u64,
-    age_ms: f32,
-    state: &'static str,
-    dropped: u64,
-    stages: Stages<'a>,
-    classes: Classes<'a>,
-}
-
-struct Stages<'a>(&'a [Stage]);
-
-impl Serialize for Stages<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|stage| (stage.name, stage.milliseconds)))
-    }
-}
-
-struct Classes<'a>(&'a Model, &'a [f32]);
-
-impl Serialize for Classes<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        for (class, share) in self.0.classes.iter().zip(self.1).filter(|(_, share)| **share > 0.0) {
-            map.serialize_entry(&class.name, share)?;
-        }
-        map.end()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::frame::Frame;
-    use crate::segment::Segmented;
-
-    fn shot(age: Duration) -> Shot {
-        let mut frame = Frame::empty();
-        frame.captured = Instant::now().checked_sub(age).unwrap();
-        Shot { segmented: Segmented::labelled(frame), model: None }
-    }
-
-    #[test]
-    fn a_failure_comes_first_then_the_camera_then_a_pause_then_age() {
-        let (fresh, old) = (shot(Duration::ZERO), shot(2 * STALE_AFTER));
-        let status = Status::default();
-        let drawn = |current, failure, cause, paused| {
-            let settings = Settings { paused, ..Settings::default() };
-            let (shown, evidence) = shown(current, failure, cause, &status, settings.age_limit());
-            let live = matches!(shown, Shown::Live(_));
-            assert_eq!(live, judge(&evidence).is_live());
-            judge(&evidence)
-        };
-        for current in [None, Some(&fresh), Some(&old)] {
-            for paused in [false, true] {
-                assert_eq!(drawn(current, "", "unplugged", paused), State::NoSignal);
-                assert_eq!(drawn(current, "stuck", "unplugged", paused), State::Failed);
-            }
-        }
-        assert_eq!(drawn(None, "", "", false), State::Starting);
-        assert_eq!(drawn(Some(&fresh), "", "", false), State::Live);
-        assert_eq!(drawn(Some(&old), "", "", false), State::Stale);
-        assert_eq!(drawn(Some(&old), "", "", true), State::Live);
-    }
 }

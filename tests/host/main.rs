@@ -2,6 +2,7 @@
 
 mod eval;
 mod field;
+mod guard;
 mod hostile;
 mod infer;
 mod integers;
