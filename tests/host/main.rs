@@ -13,6 +13,7 @@ mod qoperator;
 mod quantize;
 mod record;
 mod run;
+mod soak;
 mod strange;
 mod tiles;
 mod zoo;

@@ -1,0 +1,203 @@
+//! The screen: each picture that segcam shows, read as it comes, and judged.
+
+use super::feed::Feed;
+use super::picture::{Said, read};
+use rustix::fs::inotify::{self, CreateFlags, Reader, WatchFlags};
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::Read;
+use std::mem::MaybeUninit;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant, SystemTime};
+
+/// How old a mask may be.
+pub const STALE: Duration = Duration::from_millis(200);
+/// How long one that became older may stand until the screen has changed.
+const CHANGE: Duration = Duration::from_millis(150);
+/// Pictures that are kept.
+const KEPT: usize = 5000;
+
+/// A picture and when it was on the screen.
+#[derive(Clone, Debug)]
+pub struct Picture {
+    pub at: Instant,
+    pub said: Said,
+}
+
+pub struct Screen {
+    seen: Arc<Mutex<Seen>>,
+    came: Arc<Condvar>,
+}
+
+#[derive(Default)]
+struct Seen {
+    pictures: VecDeque<Picture>,
+    count: u64,
+    /// While segcam or its display was held: nobody can draw then.
+    held: Vec<(Instant, Option<Instant>)>,
+    /// The longest that a mask stood on after it became too old.
+    worst: Duration,
+    wrong: Vec<String>,
+    last: Option<u32>,
+}
+
+impl Screen {
+    /// Watches the folder of `png:`.
+    pub fn watch(folder: PathBuf, feed: Arc<Feed>) -> Screen {
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let came = Arc::new(Condvar::new());
+        let screen = Screen { seen: Arc::clone(&seen), came: Arc::clone(&came) };
+        let inotify = inotify::init(CreateFlags::CLOEXEC).unwrap();
+        inotify::add_watch(&inotify, &folder, WatchFlags::MOVED_TO | WatchFlags::DELETE_SELF)
+            .unwrap();
+        let seen = Arc::downgrade(&seen);
+        std::thread::spawn(move || {
+            let mut buffer = [MaybeUninit::uninit(); 1 << 14];
+            let mut reader = Reader::new(inotify, &mut buffer);
+            while let Ok(event) = reader.next() {
+                let name = event.file_name().map(|name| name.to_string_lossy().into_owned());
+                let Some(seen) = seen.upgrade() else { return };
+                let Some(name) = name else { return };
+                let found = load(&folder.join(&name));
+                let mut seen = seen.lock().unwrap();
+                match found {
+                    Ok(picture) => seen.take(picture, &feed),
+                    Err(error) => seen.wrong.push(format!("{name}: {error}")),
+                }
+                came.notify_all();
+            }
+        });
+        screen
+    }
+
+    /// The first picture from `since` on that is as wanted, or the last one that is not.
+    pub fn wait(
+        &self,
+        since: Instant,
+        until: Instant,
+        wanted: &dyn Fn(&Said) -> bool,
+    ) -> Result<Picture, Option<Picture>> {
+        let mut seen = self.seen.lock().unwrap();
+        loop {
+            let at = seen.pictures.partition_point(|picture| picture.at < since);
+            let found = seen.pictures.range(at..).find(|picture| wanted(&picture.said));
+            if let Some(found) = found {
+                return Ok(found.clone());
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(seen.pictures.back().cloned());
+            }
+            seen = self.came.wait_timeout(seen, left).unwrap().0;
+        }
+    }
+
+    /// From now on nobody can draw.
+    pub fn hold(&self) {
+        self.seen.lock().unwrap().held.push((Instant::now(), None));
+    }
+
+    pub fn release(&self) {
+        if let Some((_, end)) = self.seen.lock().unwrap().held.last_mut() {
+            *end = Some(Instant::now());
+        }
+    }
+
+    /// Pictures, what was wrong with them since the last call, the longest that a mask stood too old.
+    pub fn judged(&self) -> (u64, Vec<String>, Duration) {
+        let mut seen = self.seen.lock().unwrap();
+        (seen.count, std::mem::take(&mut seen.wrong), seen.worst)
+    }
+}
+
+impl Seen {
+    fn take(&mut self, picture: Picture, feed: &Feed) {
+        self.count += 1;
+        if let Some(before) = self.pictures.back().cloned() {
+            self.stood(&before, picture.at, feed);
+        }
+        match &picture.said {
+            Said::Live { frame, mask, .. } if frame != mask => {
+                self.wrong.push(format!("frame {frame} under the mask of frame {mask}"));
+            }
+            Said::Nothing(what) => self.wrong.push(what.clone()),
+            Said::Live { frame, .. } | Said::Stale { frame } => {
+                if feed.fed(*frame).is_none() {
+                    self.wrong.push(format!("frame {frame}, which was never fed"));
+                }
+                if let Some(last) = self.last.filter(|last| last > frame) {
+                    self.wrong.push(format!("frame {frame} after frame {last}"));
+                }
+                self.last = Some(*frame);
+            }
+            _ => {}
+        }
+        if self.pictures.len() == KEPT {
+            self.pictures.pop_front();
+        }
+        self.pictures.push_back(picture);
+    }
+
+    /// A picture stood until `end`.
+    fn stood(&mut self, picture: &Picture, end: Instant, feed: &Feed) {
+        let Said::Live { frame, .. } = picture.said else { return };
+        let Some(fed) = feed.fed(frame) else { return };
+        let begin = picture.at.max(fed + STALE);
+        let mut old = end.saturating_duration_since(begin);
+        for (from, to) in &self.held {
+            let (from, to) = ((*from).max(begin), to.unwrap_or(end).min(end));
+            old = old.saturating_sub(to.saturating_duration_since(from));
+        }
+        self.held.retain(|(_, to)| to.is_none_or(|to| to > picture.at));
+        self.worst = self.worst.max(old);
+        if old > CHANGE + strain(begin) {
+            let ms = old.as_millis();
+            self.wrong
+                .push(format!("the mask of frame {frame} stood {ms} ms after it was too old"));
+        }
+    }
+}
+
+fn load(path: &Path) -> Result<Picture, String> {
+    let failed = |error: std::io::Error| error.to_string();
+    let mut file = File::open(path).map_err(failed)?;
+    let written = file.metadata().and_then(|found| found.modified()).map_err(failed)?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(failed)?;
+    let age = SystemTime::now().duration_since(written).unwrap_or_default();
+    let at = Instant::now().checked_sub(age).unwrap_or_else(Instant::now);
+    let picture = image::load_from_memory(&bytes).map_err(|error| error.to_string())?;
+    Ok(Picture { at, said: read(&picture.into_rgb8()) })
+}
+
+/// The machine's own lateness since `since`, several threads of which wait for each other: what it
+/// does to us, it does to segcam.
+pub fn strain(since: Instant) -> Duration {
+    static LATE: Mutex<VecDeque<(Instant, Duration)>> = Mutex::new(VecDeque::new());
+    static STARTED: std::sync::Once = std::sync::Once::new();
+    STARTED.call_once(|| {
+        std::thread::spawn(|| {
+            loop {
+                let before = Instant::now();
+                std::thread::sleep(Duration::from_millis(2));
+                let late = before.elapsed().saturating_sub(Duration::from_millis(3));
+                if late > Duration::from_millis(5) {
+                    let mut all = LATE.lock().unwrap();
+                    all.push_back((Instant::now(), late));
+                    if all.len() > 10_000 {
+                        all.pop_front();
+                    }
+                }
+            }
+        });
+    });
+    let all = LATE.lock().unwrap();
+    4 * all
+        .iter()
+        .rev()
+        .take_while(|(at, _)| *at > since)
+        .map(|(_, late)| *late)
+        .max()
+        .unwrap_or_default()
+}
