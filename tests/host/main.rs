@@ -1,5 +1,6 @@
 //! segcam from outside: the program as its users call it, on files made here.
 
+mod cuts;
 mod eval;
 mod field;
 mod hostile;

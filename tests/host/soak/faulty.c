@@ -8,7 +8,6 @@
  * whose path contains WORD, in the midst of it where it is a write. What it was is left in FILE.
  */
 #define _GNU_SOURCE
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
