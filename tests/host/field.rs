@@ -233,6 +233,56 @@ fn a_network_slower_than_the_limit_is_stale_and_goes_on() {
     assert_eq!(running.stop().0, Some(0));
 }
 
+/// Some seconds an inference, on any machine.
+#[test]
+fn a_network_of_seconds_a_frame_is_stale_and_goes_on() {
+    let place = Place::new();
+    let model = place.write("slow.onnx", &onnx::slow());
+    let running = Running::start(run(&["--model", &model]));
+    for _ in 0..2 {
+        let (line, before) = running.until("stale picture", state("stale"));
+        assert!(before == 0 && line["age_ms"].as_f64().unwrap() > 1000.0, "{line}");
+    }
+    let (code, words) = running.stop();
+    assert_eq!(code, Some(0), "{words}");
+}
+
+#[test]
+fn pictures_that_make_a_network_say_nan_go_stale_and_the_next_are_live() {
+    let place = Place::new();
+    let model = place.write("root.onnx", &onnx::root(8, 8));
+    std::fs::create_dir(place.path("pictures")).unwrap();
+    for picture in 0..120 {
+        let level = if picture < 40 { 200 } else { 10 };
+        place.image(&format!("pictures/{picture:03}.png"), 8, 8, |_, _| [level; 3]);
+    }
+    let (log, camera) = (place.text("log"), format!("file:{}?fps=50&loop", place.text("pictures")));
+    let command = [
+        "run",
+        "--json",
+        "--display",
+        "null:",
+        "--model",
+        &model,
+        "--camera",
+        &camera,
+        "--log",
+        &log,
+    ];
+    let running = Running::start(segcam(&command));
+    for _ in 0..2 {
+        running.until("live picture", state("live"));
+        running.until("end of the dark ones", |line| line["frame"].as_u64().unwrap() % 120 >= 20);
+        running.until("next live ones", |line| line["frame"].as_u64().unwrap() % 120 < 20);
+    }
+    let (code, words) = running.stop();
+    assert_eq!(code, Some(0), "{words}");
+    assert!(words.contains("not numbers (NaN)"), "{words}");
+    let told = call(&["log", &log]).success().out;
+    let count = |from, to| told.matches(&format!("from: {from}  to: {to}")).count();
+    assert!(count("live", "stale") >= 2 && count("stale", "live") >= 1, "{told}");
+}
+
 /// Nobody reads what it writes: the thread that draws hangs. That is known after ten seconds.
 #[test]
 fn a_display_that_hangs_ends_the_process_with_its_own_code() {

@@ -12,7 +12,6 @@ mod picture;
 mod screen;
 
 pub use device::faulty_system;
-pub use picture::threshold;
 
 use device::{Device, HANG, Thread};
 use faults::FAULTS;

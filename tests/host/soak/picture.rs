@@ -81,11 +81,7 @@ pub fn paint(format: Format, number: u32, bytes: &mut Vec<u8>) {
 pub fn network(second: bool) -> Vec<u8> {
     let sign = if second { -1.0 } else { 1.0 };
     let (height, width) = if second { (72, 96) } else { (60, 80) };
-    threshold(sign, height, width)
-}
-
-/// A network of one convolution, which takes the three channels' mean.
-pub fn threshold(sign: f32, height: i64, width: i64) -> Vec<u8> {
+    // The three channels' mean.
     let weight = sign / 3.0;
     let weights = [weight, weight, weight, -weight, -weight, -weight];
     Graph::new(13)

@@ -15,6 +15,8 @@ use std::time::{Duration, Instant, SystemTime};
 pub const STALE: Duration = Duration::from_millis(200);
 /// How long one that became older may stand until the screen has changed.
 const CHANGE: Duration = Duration::from_millis(150);
+/// So late may the clock of files be.
+const TICK: Duration = Duration::from_millis(10);
 /// Pictures that are kept.
 const KEPT: usize = 5000;
 
@@ -165,7 +167,7 @@ fn load(path: &Path) -> Result<Picture, String> {
     let written = file.metadata().and_then(|found| found.modified()).map_err(failed)?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).map_err(failed)?;
-    let age = SystemTime::now().duration_since(written).unwrap_or_default();
+    let age = SystemTime::now().duration_since(written + TICK).unwrap_or_default();
     let at = Instant::now().checked_sub(age).unwrap_or_else(Instant::now);
     let picture = image::load_from_memory(&bytes).map_err(|error| error.to_string())?;
     Ok(Picture { at, said: read(&picture.into_rgb8()) })
@@ -200,4 +202,35 @@ pub fn strain(since: Instant) -> Duration {
         .map(|(_, late)| *late)
         .max()
         .unwrap_or_default()
+}
+
+#[test]
+fn a_judge_sees_what_must_not_be() {
+    use std::process::{Command, Stdio};
+    let mut sink = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let feed = Feed::start(sink.stdin.take().unwrap());
+    std::thread::sleep(Duration::from_millis(200));
+    feed.pause();
+    let (start, first) = (Instant::now(), feed.fed(1).unwrap());
+    let live = |frame, mask| Said::Live { frame, mask, second: false, degraded: false };
+    let judge = |pictures: &[(Instant, Said)], held| {
+        let mut seen = Seen { held, ..Seen::default() };
+        for (at, said) in pictures {
+            seen.take(Picture { at: *at, said: said.clone() }, &feed);
+        }
+        seen.wrong.join("; ")
+    };
+    let stale = Said::Stale { frame: 1 };
+    let after = |time: Duration| first + STALE + time;
+    let soon = [(first, live(1, 1)), (after(CHANGE / 2), stale.clone()), (start, live(3, 3))];
+    assert_eq!(judge(&soon, vec![]), "");
+    let very_late = after(CHANGE + Duration::from_secs(3600));
+    let old = [(first, live(1, 1)), (very_late, stale)];
+    assert!(judge(&old, vec![]).contains("stood 3600150 ms"));
+    assert_eq!(judge(&old, vec![(first, Some(after(Duration::from_secs(3600))))]), "");
+    assert!(judge(&[(start, live(2, 1))], vec![]).contains("under the mask of frame 1"));
+    assert!(judge(&[(start, live(2, 2)), (start, live(1, 1))], vec![]).contains("after frame 2"));
+    assert!(judge(&[(start, live(999, 999))], vec![]).contains("never fed"));
+    sink.kill().unwrap();
+    sink.wait().unwrap();
 }
