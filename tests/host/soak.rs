@@ -41,7 +41,7 @@ struct Soaked {
     wrong: Vec<String>,
     pictures: u64,
     oldest: Duration,
-    /// Megabytes, after a tenth of the faults and at the end.
+    /// Megabytes, after a tenth of the faults and at the end, of each device.
     memory: Vec<(f64, f64)>,
 }
 
@@ -125,7 +125,8 @@ fn suffer(count: u32, seed: u64) -> Soaked {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut soaked = Soaked::default();
     let mut device = Device::start();
-    let (mut early, mut late) = (None, 0.0);
+    // The most in the second tenth, and in the last.
+    let (mut early, mut late) = (0.0f64, 0.0f64);
     if let Err(error) = device.live(Instant::now(), START) {
         soaked.wrong.push(error);
         return soaked;
@@ -159,22 +160,26 @@ fn suffer(count: u32, seed: u64) -> Soaked {
             println!("{failure}");
             soaked.wrong.push(failure);
         }
-        if done.is_err() && !device.mend() {
-            println!("seed {seed}, fault {number}: a new device\n{}", device.words());
+        if done.is_err() {
+            let words = device.words();
+            let last: Vec<&str> = words.lines().rev().take(9).collect();
+            println!("its last words, a new device follows: {last:#?}");
             soaked.pictures += pictures;
             device = Device::start();
-            early = None;
+            early = 0.0;
             if device.live(Instant::now(), START).is_err() {
                 return soaked;
             }
         }
-        if number >= count / 10 {
-            late = device.memory();
-            early.get_or_insert(late);
+        let memory = device.memory();
+        if early == 0.0 || (count / 10..count / 5).contains(&number) {
+            early = early.max(memory);
+        }
+        if number >= count / 10 * 9 {
+            late = late.max(memory);
         }
     }
     soaked.pictures += device.screen.judged().0;
-    let early = early.unwrap_or(late);
     soaked.memory.push((early, late));
     // Pieces of the heap lie differently each time; what is lost adds up.
     if late > early + GROWTH {

@@ -181,28 +181,11 @@ impl Device {
         self.expect("STALE", due, SOON, |said| matches!(said, Said::Stale { .. }))
     }
 
-    /// Takes all faults away; true when it is live then.
-    pub fn mend(&mut self) -> bool {
-        if self.child.try_wait().unwrap().is_some() {
-            return false;
-        }
-        self.signal("CONT", 1);
-        self.screen.release();
-        self.disk("unlimited");
-        self.camera("");
-        self.system.write_all_at(&[0; 32], 0).unwrap();
-        self.board(self.feed.format(), "");
-        self.replace("model/code.onnx", &network(self.second));
-        self.signal("HUP", 1);
-        self.feed.resume();
-        self.live(Instant::now(), Duration::from_secs(10)).is_ok()
-    }
-
-    /// Megabytes of memory that it has.
+    /// Megabytes of memory that are its own.
     pub fn memory(&self) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
         let status = status.unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
         let kilobytes = line.and_then(|line| line.trim().split(' ').next()?.parse::<f64>().ok());
         kilobytes.unwrap_or(0.0) / 1e3
     }
