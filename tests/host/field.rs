@@ -5,7 +5,8 @@ use crate::onnx;
 use crate::program::{Place, call, segcam};
 use crate::soak::faulty_system;
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Read};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -248,13 +249,14 @@ fn a_network_of_seconds_a_frame_is_stale_and_goes_on() {
     let model = place.write("a.onnx", &onnx::always(0, 2, 48, 64));
     let half_a_second: Vec<u8> = [0, 0, 500, 0i64].into_iter().flat_map(i64::to_ne_bytes).collect();
     let mut command = run(&["--model", &model]);
-    command.env("LD_PRELOAD", faulty_system());
-    command.env("SEGCAM_FAULTS", place.write("faults", &half_a_second));
+    let faults = place.write("faults", &half_a_second);
+    command.env("LD_PRELOAD", faulty_system()).env("SEGCAM_FAULTS", &faults);
     let running = Running::start(command);
     for _ in 0..2 {
         let (line, before) = running.until("stale picture", state("stale"));
         assert!(before == 0 && line["age_ms"].as_f64().unwrap() > 3000.0, "{line}");
     }
+    File::options().write(true).open(&faults).unwrap().write_all(&[0; 32]).unwrap();
     let (code, words) = running.stop();
     assert_eq!(code, Some(0), "{words}");
 }

@@ -79,9 +79,10 @@ impl Soaked {
             self.memory.iter().map(|(from, to)| format!("{from:.1} -> {to:.1}")).collect();
         println!(
             "seed {seed}: {count} faults, {failures} failures; {} pictures, no mask stood longer than \
-             {} ms after it was too old; memory in MB {}",
+             {} ms after it was too old; the machine was late by {} ms; memory in MB {}",
             self.pictures,
             self.oldest.as_millis(),
+            screen::worst_strain().as_millis(),
             memory.join(", ")
         );
     }

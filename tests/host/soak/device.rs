@@ -151,11 +151,12 @@ impl Device {
         limit: Duration,
         wanted: impl Fn(&Said) -> bool,
     ) -> Result<Duration, String> {
-        let found = self.screen.wait(since, since + limit, &wanted).or_else(|_| {
-            // So much longer as everything takes here.
-            let late = strain(since).min(Duration::from_secs(20));
-            self.screen.wait(since, since + limit + late, &wanted)
-        });
+        // So much longer as everything takes here.
+        let end = || since + limit + strain(since);
+        let mut found = self.screen.wait(since, since + limit, &wanted);
+        while found.is_err() && Instant::now() < end() {
+            found = self.screen.wait(since, end(), &wanted);
+        }
         match found {
             Ok(picture) => Ok(picture.at - since),
             Err(last) => {

@@ -326,8 +326,11 @@ fn board(device: &mut Device, random: &mut Rng) -> Outcome {
 /// Everything begins anew; what was on the screen is not live while it does.
 fn another_board(device: &mut Device, random: &mut Rng) -> Outcome {
     let since = Instant::now();
-    let more = format!("stale_after_ms = {}", random.u32(300..900));
-    device.board(device.feed.format(), &more);
+    let before = std::fs::read(device.path("board.toml")).unwrap();
+    while std::fs::read(device.path("board.toml")).unwrap() == before {
+        let more = format!("stale_after_ms = {}", random.u32(300..900));
+        device.board(device.feed.format(), &more);
+    }
     let limit = changed(device, random);
     let told = device.expect("STARTING", since, limit, |said| *said == Said::Starting)?;
     Ok(Times { told: Some(told), live: device.live(since + told, RELOAD)? })

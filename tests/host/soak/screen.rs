@@ -153,7 +153,8 @@ impl Seen {
         }
         self.held.retain(|(_, to)| to.is_none_or(|to| to > picture.at));
         self.worst = self.worst.max(old);
-        if old > CHANGE + strain(begin) {
+        // What made it late began before.
+        if old > CHANGE + strain(picture.at) {
             let ms = old.as_millis();
             self.wrong
                 .push(format!("the mask of frame {frame} stood {ms} ms after it was too old"));
@@ -173,35 +174,56 @@ fn load(path: &Path) -> Result<Picture, String> {
     Ok(Picture { at, said: read(&picture.into_rgb8()) })
 }
 
-/// The machine's own lateness since `since`, several threads of which wait for each other: what it
-/// does to us, it does to segcam.
+/// How late the machine is.
+struct Machine {
+    /// A nap and a little work, when each was done and how much longer it took than the shortest.
+    late: VecDeque<(Instant, Duration)>,
+    shortest: Duration,
+    /// When the newest began.
+    begun: Instant,
+    worst: Duration,
+}
+
+static MACHINE: Mutex<Option<Machine>> = Mutex::new(None);
+
+/// Four times the most that the machine was late by since `since`: threads wait for each other, and
+/// what it does to us, it does to segcam. At most so much that nothing could go wrong unseen.
 pub fn strain(since: Instant) -> Duration {
-    static LATE: Mutex<VecDeque<(Instant, Duration)>> = Mutex::new(VecDeque::new());
-    static STARTED: std::sync::Once = std::sync::Once::new();
-    STARTED.call_once(|| {
-        std::thread::spawn(|| {
-            loop {
-                let before = Instant::now();
-                std::thread::sleep(Duration::from_millis(2));
-                let late = before.elapsed().saturating_sub(Duration::from_millis(3));
-                if late > Duration::from_millis(5) {
-                    let mut all = LATE.lock().unwrap();
-                    all.push_back((Instant::now(), late));
-                    if all.len() > 10_000 {
-                        all.pop_front();
-                    }
-                }
-            }
-        });
+    const MOST: Duration = Duration::from_secs(5);
+    let mut machine = MACHINE.lock().unwrap();
+    let machine = machine.get_or_insert_with(|| {
+        std::thread::spawn(watch_machine);
+        let (late, shortest) = (VecDeque::new(), Duration::from_millis(30));
+        Machine { late, shortest, begun: Instant::now(), worst: Duration::ZERO }
     });
-    let all = LATE.lock().unwrap();
-    4 * all
-        .iter()
-        .rev()
-        .take_while(|(at, _)| *at > since)
-        .map(|(_, late)| *late)
-        .max()
-        .unwrap_or_default()
+    let newest = machine.begun.elapsed().saturating_sub(machine.shortest);
+    let recent = machine.late.iter().rev().take_while(|(at, _)| *at > since);
+    (4 * recent.map(|(_, late)| *late).max().unwrap_or_default().max(newest)).min(MOST)
+}
+
+/// The most that the machine was late by.
+pub fn worst_strain() -> Duration {
+    MACHINE.lock().unwrap().as_ref().map_or(Duration::ZERO, |machine| machine.worst)
+}
+
+fn watch_machine() {
+    let bytes = vec![7; 1 << 20];
+    loop {
+        let begun = Instant::now();
+        std::thread::sleep(Duration::from_millis(10));
+        std::hint::black_box(crc32fast::hash(&bytes));
+        let took = begun.elapsed();
+        let mut machine = MACHINE.lock().unwrap();
+        let Some(machine) = machine.as_mut() else { return };
+        machine.begun = Instant::now();
+        machine.shortest = machine.shortest.min(took);
+        let late = took - machine.shortest;
+        machine.worst = machine.worst.max(late);
+        machine.late.push_back((machine.begun, late));
+        if machine.late.len() > 3000 {
+            machine.late.pop_front();
+        }
+    }
 }
 
 #[test]
