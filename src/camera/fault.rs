@@ -12,6 +12,7 @@
 //! | `fault.disconnect=N` | after every N frames the source is lost, |
 //! | `fault.return=MS` | and can be opened again when so long has passed (1000 when not said) |
 //! | `fault.seed=N` | other random numbers |
+//! | `fault.file=PATH` | the faults are what the file says, now: these parameters, as in a URI |
 //!
 //! Example: `synthetic:portrait?fault.drop=0.1&fault.disconnect=100&fault.return=3000`.
 
@@ -20,15 +21,20 @@ use super::{Arrival, Camera, CameraError};
 use crate::config::uri::{Uri, UriError};
 use crate::frame::Frame;
 use fastrand::Rng;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The longest delay, stall or absence, in milliseconds.
 const MAX_MS: u64 = 3_600_000;
 /// One byte of so many is random in a frame with noise.
 const NOISE_SHARE: usize = 64;
+/// What is read of a file with faults, in bytes.
+const MAX_FILE: usize = 1024;
 
 /// The faults a URI asks for.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Faults {
     drop: f64,
     delay: Duration,
@@ -39,6 +45,7 @@ pub struct Faults {
     stall: Option<(u64, Duration)>,
     disconnect: Option<(u64, Duration)>,
     seed: u64,
+    file: Option<Arc<File>>,
 }
 
 impl Faults {
@@ -59,6 +66,11 @@ impl Faults {
         let (stall, stall_for) = (frames(uri, "fault.stall")?, ms(uri, "fault.stall_for", 2000)?);
         let (gone, back) = (frames(uri, "fault.disconnect")?, ms(uri, "fault.return", 1000)?);
         let seed = uri.take_in("fault.seed", 0..=u64::MAX)?.unwrap_or(0);
+        let file = uri.take("fault.file").map(|path| {
+            let opened = File::open(&path).map(Arc::new);
+            opened.map_err(|error| uri.refuse("fault.file", &path, &format!("readable: {error}")))
+        });
+        let file = file.transpose()?;
         let faults = Faults {
             drop,
             delay,
@@ -68,6 +80,7 @@ impl Faults {
             stall: stall.map(|after| (after, stall_for)),
             disconnect: gone.map(|after| (after, back)),
             seed,
+            file,
         };
         Ok(before.has_prefix("fault.").then_some(faults))
     }
@@ -89,6 +102,8 @@ pub struct FaultyCamera {
     late: Option<(Frame, Instant)>,
     /// The buffer of the late frame before.
     spare: Option<Frame>,
+    /// What the file said.
+    said: String,
 }
 
 impl FaultyCamera {
@@ -105,6 +120,32 @@ impl FaultyCamera {
             back: None,
             late: None,
             spare: None,
+            said: String::new(),
+        }
+    }
+
+    /// Takes the faults that the file says now.
+    fn follow(&mut self) {
+        let Some(file) = &self.faults.file else { return };
+        let mut said = [0; MAX_FILE];
+        let length = file.read_at(&mut said, 0).unwrap_or(0);
+        let said = str::from_utf8(&said[..length]).unwrap_or_default().trim();
+        if said == self.said {
+            return;
+        }
+        self.said = said.to_owned();
+        let none = "fault:?fault.seed=0&";
+        let uri = Uri::parse(&format!("{none}{said}"), "faults", &["fault"], none);
+        let taken = uri.and_then(|mut uri| {
+            let faults = Faults::take(&mut uri)?;
+            uri.finish().map(|()| faults)
+        });
+        match taken {
+            Ok(faults) => {
+                let file = self.faults.file.take();
+                self.faults = Faults { file, ..faults.unwrap_or_else(|| self.faults.clone()) };
+            }
+            Err(error) => log::warn!("fault.file: {error}"),
         }
     }
 
@@ -157,6 +198,7 @@ impl Camera for FaultyCamera {
 
     fn read(&mut self, frame: &mut Frame, timeout: Duration) -> Result<Arrival, CameraError> {
         let deadline = later(Instant::now(), timeout);
+        self.follow();
         if self.back.is_some() {
             return Err(self.lost("fault.disconnect"));
         }
@@ -313,6 +355,27 @@ mod tests {
     }
 
     #[test]
+    fn faults_come_and_go_with_what_a_file_says() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let said = |faults| std::fs::write(file.path(), faults).unwrap();
+        let (mut camera, mut frame) = open(&format!("fault.file={}", file.path().display()));
+        let mut read = || camera.read(&mut frame, Duration::from_millis(5));
+        assert_eq!(read().unwrap(), Arrival::Frame);
+        said("fault.drop=1\n");
+        assert_eq!(read().unwrap(), Arrival::Timeout);
+        said("fault.drip=1");
+        assert_eq!(read().unwrap(), Arrival::Timeout, "what is wrong changes nothing");
+        said("");
+        assert_eq!(read().unwrap(), Arrival::Frame);
+        said("fault.disconnect=1&fault.return=0");
+        assert_eq!(read().unwrap(), Arrival::Frame);
+        assert!(matches!(read(), Err(CameraError::Lost { .. })));
+        said("");
+        camera.reopen().unwrap();
+        assert_eq!(camera.read(&mut frame, LONG).unwrap(), Arrival::Frame);
+    }
+
+    #[test]
     fn wrong_faults_are_named() {
         let error = |faults: &str| {
             camera::open(&format!("synthetic:portrait?{faults}"), Wanted::default())
@@ -323,5 +386,6 @@ mod tests {
         assert!(error("fault.drop=2").contains("fault.drop=2 is not a number from 0 to 1"));
         assert!(error("fault.dorp=1").contains("did you mean \"fault.drop\"?"));
         assert!(error("fault.disconnect=0").contains("fault.disconnect=0 is not"));
+        assert!(error("fault.file=/none").contains("fault.file=/none is not readable: "));
     }
 }

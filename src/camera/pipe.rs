@@ -1,20 +1,27 @@
 //! `pipe:-`: raw frames, one after the other, on standard input.
 //!
 //! The sender sets the pace: a full pipe makes it wait, so what is read is at most a frame
-//! and a pipe's buffer old.
+//! and a pipe's buffer old. What waited in the pipe, while the process was stopped for one, is as
+//! old as it may be: a byte was not written before the pipe was last seen empty, nor before the
+//! byte was read that is a pipe's buffer before it.
 
 use super::pace::{Pace, later};
 use super::{Arrival, Camera, CameraError};
 use crate::config::uri::Uri;
 use crate::frame::{Encoding, Frame, Layout, MAX_SIDE, PixelFormat};
+use heapless::Deque;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fs::File;
 use std::io::{ErrorKind, IsTerminal, Read};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-/// The longest wait that is asked of the kernel at once.
-const MAX_WAIT: Duration = Duration::from_secs(3600);
+/// The longest wait that is asked of the kernel at once: so exactly is known when bytes came.
+const STEP: Duration = Duration::from_millis(10);
+/// How long the rest of a frame is waited for that nobody wants any more.
+const REST: Duration = Duration::from_millis(500);
+/// What a pipe holds (pipe(7)).
+const CAPACITY: u64 = 1 << 16;
 
 pub fn open(mut uri: Uri) -> Result<PipeCamera<File>, CameraError> {
     if uri.path != "-" {
@@ -55,15 +62,20 @@ fn take_layout(uri: &mut Uri) -> Result<Layout, CameraError> {
 }
 
 /// Raw frames from anything that can be polled.
-pub struct PipeCamera<S> {
+pub struct PipeCamera<S: Read + AsFd> {
     source: S,
     name: String,
     layout: Layout,
     /// The frame that is coming, of which `found` bytes are there.
     data: Vec<u8>,
     found: usize,
-    /// When its first byte came.
+    /// When its first byte came, or before.
     begun: Instant,
+    /// Bytes read, and when so many were, the newest last.
+    read: u64,
+    marks: Deque<(u64, Instant), 16>,
+    /// Nothing that is read from now on was written before.
+    since: Instant,
     next: u64,
     ended: bool,
 }
@@ -78,32 +90,70 @@ impl<S: Read + AsFd> PipeCamera<S> {
             data: Vec::new(),
             found: 0,
             begun,
+            read: 0,
+            marks: Deque::new(),
+            since: begun,
             next: 0,
             ended: false,
         }
     }
 
     /// Waits until bytes, the end or an error can be read; false when the deadline came first.
-    fn wait(&self, deadline: Instant) -> Result<bool, CameraError> {
+    fn wait(&mut self, deadline: Instant) -> Result<bool, CameraError> {
+        let mut wait = Duration::ZERO;
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let wait = Timespec {
-                tv_sec: left.min(MAX_WAIT).as_secs() as _,
-                tv_nsec: left.min(MAX_WAIT).subsec_nanos().into(),
-            };
-            match poll(&mut [PollFd::new(&self.source, PollFlags::IN)], Some(&wait)) {
-                Ok(0) if left > MAX_WAIT => {}
-                Ok(ready) => return Ok(ready > 0),
-                Err(rustix::io::Errno::INTR) if left.is_zero() => return Ok(false),
+            let asked = Instant::now();
+            let timeout = Timespec { tv_sec: 0, tv_nsec: wait.subsec_nanos().into() };
+            match poll(&mut [PollFd::new(&self.source, PollFlags::IN)], Some(&timeout)) {
+                Ok(0) => {
+                    self.since = asked;
+                    self.marks.clear();
+                }
+                Ok(_) => return Ok(true),
                 Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(self.unreadable(error.into())),
             }
+            wait = deadline.saturating_duration_since(Instant::now()).min(STEP);
+            if wait.is_zero() {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Bytes were read: says when their like can have been written.
+    fn count(&mut self, bytes: usize) {
+        self.read += bytes as u64;
+        while let Some((at, time)) = self.marks.front()
+            && at + CAPACITY <= self.read
+        {
+            self.since = self.since.max(*time);
+            self.marks.pop_front();
+        }
+        if self.marks.back().is_none_or(|(at, _)| at + CAPACITY / 8 <= self.read) {
+            // There is room: those that are left are an eighth apart.
+            let _ = self.marks.push_back((self.read, Instant::now()));
         }
     }
 
     fn unreadable(&self, cause: std::io::Error) -> CameraError {
         let number = self.next;
         CameraError::failed(&self.name, format!("frame {number} cannot be read: {cause}"))
+    }
+}
+
+impl<S: Read + AsFd> Drop for PipeCamera<S> {
+    /// Who reads on shall begin with a whole frame.
+    fn drop(&mut self) {
+        let deadline = later(Instant::now(), REST);
+        while self.found > 0
+            && self.found < self.data.len()
+            && matches!(self.wait(deadline), Ok(true))
+        {
+            match self.source.read(&mut self.data[self.found..]) {
+                Ok(count) if count > 0 => self.found += count,
+                _ => return,
+            }
+        }
     }
 }
 
@@ -141,9 +191,10 @@ impl<S: Read + AsFd + Send> Camera for PipeCamera<S> {
                 }
                 Ok(count) => {
                     if self.found == 0 {
-                        self.begun = Instant::now();
+                        self.begun = self.since;
                     }
                     self.found += count;
+                    self.count(count);
                 }
                 Err(error)
                     if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {}
@@ -215,6 +266,55 @@ mod tests {
         assert_eq!(arrival, Arrival::Timeout);
         assert!(start.elapsed() < Duration::from_secs(2));
         trickle.join().unwrap();
+    }
+
+    #[test]
+    fn what_waited_in_the_pipe_is_as_old_as_it_may_be() {
+        let (reader, mut writer) = pipe().unwrap();
+        let (mut camera, mut frame) = camera(reader);
+        let bytes = vec![0; layout().bytes()];
+        for _ in 0..2 {
+            assert_eq!(camera.read(&mut frame, SHORT).unwrap(), Arrival::Timeout);
+            for _ in 0..3 {
+                writer.write_all(&bytes).unwrap();
+            }
+            std::thread::sleep(Duration::from_millis(100));
+            for _ in 0..3 {
+                assert_eq!(camera.read(&mut frame, LONG).unwrap(), Arrival::Frame);
+                assert!(frame.captured.elapsed() >= Duration::from_millis(100));
+            }
+        }
+        // A sender that is always ahead is as old as what fits into the pipe.
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&vec![0; 3 * CAPACITY as usize]).unwrap();
+        std::io::Seek::rewind(&mut file).unwrap();
+        let (mut camera, mut frame) = self::camera(file);
+        let mut last = Instant::now();
+        let count = CAPACITY as usize / layout().bytes();
+        for _ in 0..count + 1 {
+            last = Instant::now();
+            camera.read(&mut frame, LONG).unwrap();
+        }
+        for _ in 0..count + count / 7 {
+            camera.read(&mut frame, LONG).unwrap();
+        }
+        assert!(frame.captured >= last);
+    }
+
+    #[test]
+    fn who_reads_on_begins_with_a_whole_frame() {
+        let (reader, mut writer) = pipe().unwrap();
+        let again = reader.try_clone().unwrap();
+        let (first, second) = (vec![1; layout().bytes()], vec![2; layout().bytes()]);
+        let (mut camera, mut frame) = camera(reader);
+        writer.write_all(&first[..9]).unwrap();
+        assert_eq!(camera.read(&mut frame, SHORT).unwrap(), Arrival::Timeout);
+        writer.write_all(&first[9..]).unwrap();
+        writer.write_all(&second).unwrap();
+        drop(camera);
+        let (mut camera, _) = self::camera(again);
+        assert_eq!(camera.read(&mut frame, LONG).unwrap(), Arrival::Frame);
+        assert_eq!(&frame.data[..], second);
     }
 
     #[test]

@@ -42,15 +42,20 @@ pub struct Report {
 pub fn read(folder: &Path) -> Result<Report, ReadError> {
     let mut report = Report::default();
     let mut chain: Option<Chain> = None;
-    let read = |path: &Path| match files::read(path, MAX_FILE) {
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound && path != current(folder) => {
-            Ok(Vec::new())
-        }
-        Err(cause) => Err(ReadError { path: path.to_owned(), cause }),
-        Ok(bytes) => Ok(bytes),
-    };
+    let mut found = 0;
     for path in [before(folder), current(folder)] {
-        let bytes = read(&path)?;
+        let bytes = match files::read(&path, MAX_FILE) {
+            // A power cut may have left the older one alone.
+            Err(cause)
+                if cause.kind() == io::ErrorKind::NotFound
+                    && (found > 0 || path != current(folder)) =>
+            {
+                continue;
+            }
+            Err(cause) => return Err(ReadError { path, cause }),
+            Ok(bytes) => bytes,
+        };
+        found += 1;
         for (number, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
             let Some(found) = parse(line) else {
                 report.torn += 1;

@@ -74,6 +74,37 @@ fn a_full_file_makes_room_and_the_chain_goes_on() {
     assert_eq!((report.broken, causes_last(folder.path())), (None, "after".to_owned()));
 }
 
+#[test]
+fn a_cut_in_the_midst_of_a_rotation_breaks_no_chain() {
+    let folder = tempfile::tempdir().unwrap();
+    let full = 2000;
+    let many: Vec<&str> = vec!["x"; 20];
+    for cut in [None, Some(0), Some(40)] {
+        write(folder.path(), full, &many);
+        fs::rename(current(folder.path()), before(folder.path())).unwrap();
+        if let Some(length) = cut {
+            fs::write(current(folder.path()), "{".repeat(length)).unwrap();
+        }
+        assert_eq!(read(folder.path()).unwrap().broken, None, "{cut:?}");
+        // Until the older file is gone whose last entry was the last of all.
+        for _ in 0..30 {
+            write(folder.path(), full, &["y"]);
+            assert_eq!(read(folder.path()).unwrap().broken, None, "{cut:?}");
+        }
+    }
+    // A disk that took the rename, and no new file.
+    let mut pen = Pen::open(folder.path(), full).unwrap();
+    let tell = |pen: &mut Pen| pen.tell(&state("z"), SystemTime::now(), Instant::now(), 0);
+    while fs::metadata(current(folder.path())).unwrap().len() < full {
+        tell(&mut pen);
+    }
+    fs::rename(current(folder.path()), before(folder.path())).unwrap();
+    tell(&mut pen);
+    let report = read(folder.path()).unwrap();
+    assert_eq!((report.broken, causes_last(folder.path())), (None, "z".to_owned()));
+    assert!(current(folder.path()).exists());
+}
+
 fn causes_last(folder: &Path) -> String {
     causes(&read(folder).unwrap()).pop().unwrap()
 }

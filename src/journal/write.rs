@@ -81,6 +81,8 @@ pub(super) struct Pen {
     torn: u64,
     unsynced: bool,
     failed: bool,
+    /// The file holds an entry.
+    begun: bool,
 }
 
 #[derive(Serialize)]
@@ -105,9 +107,10 @@ impl Pen {
         fs::create_dir_all(folder)?;
         let path = current(folder);
         let (mut next, mut chain, mut torn, mut open) = (0, Chain::default(), 0, false);
-        // After a cut between two renames the newest entry is in the older file.
+        let mut begun = false;
+        // After a cut in the midst of a rotation the newest entry is in the older file.
         for path in [before(folder), path.clone()] {
-            open = false;
+            (open, begun) = (false, false);
             let mut bytes = match files::read(&path, MAX_FILE) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 found => found?,
@@ -120,7 +123,7 @@ impl Pen {
                 let line = parse(line);
                 whole = line.is_some();
                 if let Some(line) = line {
-                    chain = line.chain;
+                    (chain, begun) = (line.chain, true);
                     next = line.fields.get("n").and_then(|n| n.as_u64()).map_or(next, |n| n + 1);
                 }
             }
@@ -133,7 +136,20 @@ impl Pen {
         let bytes = file.metadata()?.len();
         let (folder, start) = (folder.to_owned(), Instant::now());
         let (lost, unsynced, failed) = (0, false, false);
-        Ok(Pen { folder, file, bytes, full, next, chain, start, lost, torn, unsynced, failed })
+        Ok(Pen {
+            folder,
+            file,
+            bytes,
+            full,
+            next,
+            chain,
+            start,
+            lost,
+            torn,
+            unsynced,
+            failed,
+            begun,
+        })
     }
 
     /// Writes until nobody tells any more.
@@ -167,9 +183,16 @@ impl Pen {
     fn write(&mut self, event: &Event, time: SystemTime, at: Instant) -> io::Result<()> {
         if self.bytes >= self.full {
             self.sync();
-            fs::rename(current(&self.folder), before(&self.folder))?;
+            match fs::rename(current(&self.folder), before(&self.folder)) {
+                // It was renamed, and no new one could be made then.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                renamed => renamed?,
+            }
             self.file = append(&current(&self.folder))?;
-            self.bytes = 0;
+            (self.bytes, self.begun) = (0, false);
+        }
+        // Also after a cut between a file and its first entry.
+        if !self.begun && self.next > 0 {
             self.line(&Event::Continued { after: hex(&self.chain) }, time, at)?;
         }
         self.line(event, time, at)
@@ -198,7 +221,8 @@ impl Pen {
             return Err(error);
         }
         self.bytes += text.len() as u64;
-        (self.next, self.chain, self.unsynced) = (self.next + 1, chain, true);
+        (self.next, self.chain) = (self.next + 1, chain);
+        (self.unsynced, self.begun) = (true, true);
         (self.lost, self.torn) = (0, 0);
         Ok(())
     }

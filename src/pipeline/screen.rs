@@ -108,7 +108,12 @@ impl<'a> Screen<'a> {
                 Taken::Timeout => None,
                 Taken::Closed => break,
             };
-            if stop.load(Ordering::Relaxed) || changes.again() || self.keys(current.as_ref())? {
+            if changes.again() {
+                // Until the next run has a picture, none is live.
+                self.show(None)?;
+                break;
+            }
+            if stop.load(Ordering::Relaxed) || self.keys(current.as_ref())? {
                 break;
             }
             let dropped = round.dropped.load(Ordering::Relaxed);

@@ -3,8 +3,10 @@
 
 use crate::onnx;
 use crate::program::{Place, call, segcam};
+use crate::soak::faulty_system;
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Read};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -231,6 +233,68 @@ fn a_network_slower_than_the_limit_is_stale_and_goes_on() {
         assert_eq!(before, 0);
     }
     assert_eq!(running.stop().0, Some(0));
+}
+
+/// The network is slower than the limit on any machine, then the inference takes seconds.
+#[test]
+fn a_network_of_seconds_a_frame_is_stale_and_goes_on() {
+    let place = Place::new();
+    let model = place.write("slow.onnx", &onnx::slow());
+    let running = Running::start(run(&["--model", &model, "--stale-after", "50"]));
+    let (_, before) = running.until("stale picture", state("stale"));
+    assert_eq!(before, 0);
+    let (code, words) = running.stop();
+    assert_eq!(code, Some(0), "{words}");
+
+    let model = place.write("a.onnx", &onnx::always(0, 2, 48, 64));
+    let half_a_second: Vec<u8> = [0, 0, 500, 0i64].into_iter().flat_map(i64::to_ne_bytes).collect();
+    let mut command = run(&["--model", &model]);
+    let faults = place.write("faults", &half_a_second);
+    command.env("LD_PRELOAD", faulty_system()).env("SEGCAM_FAULTS", &faults);
+    let running = Running::start(command);
+    for _ in 0..2 {
+        let (line, before) = running.until("stale picture", state("stale"));
+        assert!(before == 0 && line["age_ms"].as_f64().unwrap() > 3000.0, "{line}");
+    }
+    File::options().write(true).open(&faults).unwrap().write_all(&[0; 32]).unwrap();
+    let (code, words) = running.stop();
+    assert_eq!(code, Some(0), "{words}");
+}
+
+#[test]
+fn pictures_that_make_a_network_say_nan_go_stale_and_the_next_are_live() {
+    let place = Place::new();
+    let model = place.write("root.onnx", &onnx::root(8, 8));
+    std::fs::create_dir(place.path("pictures")).unwrap();
+    for picture in 0..120 {
+        let level = if picture < 40 { 200 } else { 10 };
+        place.image(&format!("pictures/{picture:03}.png"), 8, 8, |_, _| [level; 3]);
+    }
+    let (log, camera) = (place.text("log"), format!("file:{}?fps=50&loop", place.text("pictures")));
+    let command = [
+        "run",
+        "--json",
+        "--display",
+        "null:",
+        "--model",
+        &model,
+        "--camera",
+        &camera,
+        "--log",
+        &log,
+    ];
+    let running = Running::start(segcam(&command));
+    for _ in 0..2 {
+        running.until("live picture", state("live"));
+        running.until("end of the dark ones", |line| line["frame"].as_u64().unwrap() % 120 >= 20);
+        running.until("next live ones", |line| line["frame"].as_u64().unwrap() % 120 < 20);
+    }
+    let (code, words) = running.stop();
+    assert_eq!(code, Some(0), "{words}");
+    assert!(words.contains("not numbers (NaN)"), "{words}");
+    let told = call(&["log", &log]).success().out;
+    let count = |from, to| told.matches(&format!("from: {from}  to: {to}")).count();
+    assert!(count("degraded", "stale") >= 2 && count("stale", "live") >= 1, "{told}");
 }
 
 /// Nobody reads what it writes: the thread that draws hangs. That is known after ten seconds.

@@ -1,5 +1,6 @@
 //! segcam from outside: the program as its users call it, on files made here.
 
+mod cuts;
 mod eval;
 mod field;
 mod guard;
@@ -14,6 +15,7 @@ mod qoperator;
 mod quantize;
 mod record;
 mod run;
+mod soak;
 mod strange;
 mod tiles;
 mod zoo;

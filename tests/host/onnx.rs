@@ -196,6 +196,37 @@ pub fn not_numbers(height: i64, width: i64) -> Vec<u8> {
         .bytes()
 }
 
+/// Scores are the root of the picture's lightness above a quarter: no numbers where it is darker.
+pub fn root(height: i64, width: i64) -> Vec<u8> {
+    Graph::new(13)
+        .input("picture", DataType::Float, &[1, 3, height, width])
+        .output("scores", DataType::Float)
+        .floats("w", &[2, 3, 1, 1], &[1.0 / 3.0; 6])
+        .floats("b", &[2], &[-0.25; 2])
+        .node("Conv", &["picture", "w", "b"], &["light"], vec![])
+        .node("Sqrt", &["light"], &["scores"], vec![])
+        .bytes()
+}
+
+/// Five thousand million products.
+pub fn slow() -> Vec<u8> {
+    const CHANNELS: i64 = 64;
+    let wide = |from: i64| vec![0.01; (CHANNELS * from * 9) as usize];
+    let pads = || vec![Attribute::Ints("pads", vec![1, 1, 1, 1])];
+    let mut graph = Graph::new(13)
+        .input("picture", DataType::Float, &[1, 3, 256, 256])
+        .output("scores", DataType::Float)
+        .floats("first", &[CHANNELS, 3, 3, 3], &wide(3))
+        .floats("next", &[CHANNELS, CHANNELS, 3, 3], &wide(CHANNELS))
+        .node("Conv", &["picture", "first"], &["c0"], pads());
+    for layer in 1..3 {
+        let (from, to) = (format!("c{}", layer - 1), format!("c{layer}"));
+        let to = if layer == 2 { "scores" } else { &to };
+        graph = graph.node("Conv", &[&from, "next"], &[to], pads());
+    }
+    graph.bytes()
+}
+
 /// A small U-Net-like network without padding effects but at the border: 3x3 convolution,
 /// 2x2 max pooling, 3x3 convolution, nearest upsampling, beside the input; 2 classes; any size.
 pub fn pooled() -> Vec<u8> {

@@ -24,22 +24,22 @@ fn run(arguments: &[&str]) -> (BTreeMap<u64, Value>, Value) {
     lines(call(&[&["run", "--json", "--display", "null:"][..], arguments].concat()))
 }
 
-fn verify(arguments: &[&str]) -> (Option<i32>, Value, String) {
+pub fn verify(arguments: &[&str]) -> (Option<i32>, Value, String) {
     let ended = call(&[&["verify", "--json"][..], arguments].concat());
     let report = serde_json::from_str(&ended.out).unwrap_or_default();
     (ended.code, report, ended.err)
 }
 
 /// A segment: its number, what was read, bytes torn off.
-struct Found {
-    number: u32,
+pub struct Found {
+    pub number: u32,
     /// Number of the frame, and how many were skipped before it.
-    frames: Vec<(u64, u64)>,
-    torn: u64,
+    pub frames: Vec<(u64, u64)>,
+    pub torn: u64,
 }
 
 /// Everything in a folder; none of it may be damaged.
-fn read(folder: &Path) -> Vec<Found> {
+pub fn read(folder: &Path) -> Vec<Found> {
     let (folder, numbers) = Folder::open(folder).unwrap();
     let mut record = Record::default();
     let read = |number| {
@@ -56,7 +56,7 @@ fn read(folder: &Path) -> Vec<Found> {
     numbers.into_iter().map(read).collect()
 }
 
-fn bytes(folder: &Path) -> u64 {
+pub fn bytes(folder: &Path) -> u64 {
     folder.read_dir().unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum()
 }
 
@@ -196,92 +196,6 @@ fn a_disk_that_takes_no_more_stops_the_recording_not_the_run() {
     assert!(shown.len() == 40 && (1..40).contains(&recorded), "{sums}");
     let (code, report, _) = verify(&[&folder, "--model", &model]);
     assert_eq!((code, &report["equal"]), (Some(0), &Value::from(recorded)), "{report}");
-}
-
-#[test]
-fn power_cuts() {
-    cut(50, 7);
-}
-
-/// `cargo test --release --test host -- --ignored two_hundred_power_cuts --nocapture`
-#[test]
-#[ignore = "takes half a minute"]
-fn two_hundred_power_cuts() {
-    cut(200, 8);
-}
-
-/// Kills recordings at random moments. Whatever was written is read; nothing is missing between
-/// the first frame and the last, nor after it more than waited to be written.
-fn cut(cuts: u32, seed: u64) {
-    let mut random = fastrand::Rng::with_seed(seed);
-    let place = Place::new();
-    let model = place.write("color.onnx", &onnx::strongest_color(32, 32));
-    let folder = place.path("recording");
-    let text = place.text("recording");
-    let camera = "synthetic:portrait?width=64&height=48&fps=200";
-    let (mut newest, mut most_lost, mut more_lost, mut torn, mut frames) = (0, 0, 0, 0, 0);
-    for round in 0..cuts {
-        let arguments = ["run", "--json", "--display", "null:", "--model", &model];
-        let mut command = segcam(&arguments);
-        command.args(["--camera", camera, "--record", &text, "--record-limit", "1"]);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut out = child.stdout.take().unwrap();
-        let mut said = vec![0];
-        // From its first word on.
-        out.read_exact(&mut said).unwrap();
-        let reader = std::thread::spawn(move || {
-            out.read_to_end(&mut said).unwrap();
-            said
-        });
-        std::thread::sleep(Duration::from_micros(random.u64(..150_000)));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let said = String::from_utf8(reader.join().unwrap()).unwrap();
-        let shown: Vec<u64> = said
-            .lines()
-            .filter_map(|line| serde_json::from_str::<Value>(line).ok()?["frame"].as_u64())
-            .collect();
-        assert!(bytes(&folder) <= 1_000_000 + 20_000, "{}", bytes(&folder));
-        let found = read(&folder);
-        torn += found.iter().filter(|segment| segment.number > newest && segment.torn > 0).count();
-        let run: Vec<(u64, u64)> = found
-            .iter()
-            .filter(|segment| segment.number > newest)
-            .flat_map(|segment| segment.frames.iter().copied())
-            .collect();
-        frames += run.len();
-        // How many were recorded before each.
-        let before: Vec<usize> = run
-            .iter()
-            .map(|(frame, skipped)| {
-                let at = shown.iter().position(|shown| shown == frame).unwrap_or(shown.len());
-                at - *skipped as usize
-            })
-            .collect();
-        assert!(before.windows(2).all(|pair| pair[1] == pair[0] + 1), "{run:?} {shown:?}");
-        let last = run.last().map_or(0, |(frame, _)| frame + 1);
-        let lost = shown.iter().filter(|frame| **frame >= last).count();
-        most_lost = most_lost.max(lost);
-        // Four wait at most; more were skipped because those waited too long.
-        more_lost += u32::from(lost > 4);
-        newest = found.last().map_or(newest, |segment| segment.number);
-        // As when the disk had not yet got what came after the last sync.
-        if round % 2 == 0 && newest > 0 {
-            let path = folder.join(segcam::record::name(newest));
-            let length = std::fs::metadata(&path).unwrap().len();
-            let file = std::fs::File::options().write(true).open(&path).unwrap();
-            file.set_len(random.u64(..=length)).unwrap();
-            let kept = read(&folder);
-            let (old, new) = (found.last().unwrap(), kept.last().unwrap());
-            assert!(old.frames.starts_with(&new.frames) && kept.len() == found.len());
-        }
-    }
-    println!(
-        "{cuts} cuts, {frames} frames, {torn} torn ends, at most {most_lost} frames lost, {more_lost} times more than wait"
-    );
-    assert!(more_lost <= cuts / 5, "{more_lost} times more than 4 frames lost");
-    let (code, report, error) = verify(&[&text, "--model", &model]);
-    assert_eq!((code, &report["different"]), (Some(0), &Value::from(0)), "{report} {error}");
 }
 
 /// `cargo test --release --test host -- --ignored power_cuts_of_a_disk --nocapture`, as root: an

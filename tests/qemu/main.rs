@@ -21,4 +21,13 @@ mod qmp;
 mod raspi3;
 mod screen;
 mod screens;
+mod soak;
 mod usb;
+
+// Shared with tests/host: frames that carry their number, and the network for them.
+#[allow(dead_code)]
+#[path = "../host/onnx.rs"]
+mod onnx;
+#[allow(dead_code)]
+#[path = "../host/soak/picture.rs"]
+mod picture;
