@@ -121,7 +121,8 @@ impl Pen {
                 whole = line.is_some();
                 if let Some(line) = line {
                     chain = line.chain;
-                    next = line.fields.get("n").and_then(|n| n.as_u64()).map_or(next, |n| n + 1);
+                    let n = line.fields.get("n").and_then(|n| n.as_u64());
+                    next = n.map_or(next, |n| n.saturating_add(1));
                 }
             }
             torn = u64::from(open && !whole);
@@ -198,7 +199,7 @@ impl Pen {
             return Err(error);
         }
         self.bytes += text.len() as u64;
-        (self.next, self.chain, self.unsynced) = (self.next + 1, chain, true);
+        (self.next, self.chain, self.unsynced) = (self.next.saturating_add(1), chain, true);
         (self.lost, self.torn) = (0, 0);
         Ok(())
     }
