@@ -175,6 +175,18 @@ fn windows_without_end_are_refused_at_once() {
 }
 
 #[test]
+fn a_transpose_that_names_an_axis_twice_is_refused_at_once() {
+    for perm in [vec![1, 2, 3, 1], vec![0, 1, 2, 4], vec![0, 1, 2, -1], vec![i64::MIN; 4]] {
+        let graph = Graph::new(13)
+            .input("x", DataType::Float, &[1, 10, 12, 5])
+            .output("y", DataType::Float)
+            .node("Transpose", &["x"], &["y"], vec![Attribute::Ints("perm", perm)]);
+        let error = load_bytes(&graph.bytes()).unwrap_err();
+        assert!(error.contains("Transpose y") && error.contains("perm"), "{error}");
+    }
+}
+
+#[test]
 fn names_are_made_once() {
     let graph = Graph::new(13)
         .input("x", DataType::Float, &[1, 4])
