@@ -186,6 +186,33 @@ fn a_transpose_that_names_an_axis_twice_is_refused_at_once() {
     }
 }
 
+/// Some hundred bytes of file, terabytes of values.
+#[test]
+fn constants_without_bound_are_refused_before_they_are_made() {
+    let graph = || {
+        Graph::new(13)
+            .input("x", DataType::Float, &[1, 1, 8, 8])
+            .output("y", DataType::Float)
+            .floats("a", &[1, 1], &[1.0])
+            .floats("p", &[1, 1, 1, 1], &[1.0])
+            .longs("pads", &[4], &[0, 0, 1 << 20, 1 << 20])
+            .longs("sizes", &[4], &[1, 1, 1 << 20, 1 << 20])
+            .longs("shape", &[2], &[1 << 20, 1 << 20])
+    };
+    let nearest = || vec![Attribute::Text("mode", "nearest")];
+    for (operator, inputs, attributes) in [
+        ("Pad", &["a", "pads"][..], vec![]),
+        ("Resize", &["p", "", "", "sizes"], nearest()),
+        ("Tile", &["a", "shape"], vec![]),
+        ("Expand", &["a", "shape"], vec![]),
+        ("ConstantOfShape", &["shape"], vec![]),
+    ] {
+        let error = load_bytes(&graph().node(operator, inputs, &["y"], attributes).bytes());
+        let error = error.expect_err(operator);
+        assert!(error.contains(" MB of constants"), "{operator}: {error}");
+    }
+}
+
 #[test]
 fn names_are_made_once() {
     let graph = Graph::new(13)
