@@ -37,7 +37,7 @@ mod encode;
 pub mod fault;
 pub mod field;
 mod files;
-mod mjpeg;
+pub mod mjpeg;
 mod pace;
 mod pipe;
 mod portrait;

@@ -67,7 +67,7 @@ pub fn parse_toml_with<T: DeserializeOwned>(
         let refuse = |expected: &str| ConfigError::Field {
             path: path.to_owned(),
             field: "--set".to_owned(),
-            found: format!("\"{pair}\""),
+            found: format!("{pair:?}"),
             expected: expected.to_owned(),
         };
         let (key, value) =
@@ -132,5 +132,12 @@ mod tests {
             error.to_string(),
             "a.toml: line 2: unknown key \"treshold\"; did you mean \"threshold\"? (valid here: threshold, name)"
         );
+    }
+
+    #[test]
+    fn a_pair_with_a_line_break_is_refused_in_one_line() {
+        let set = ["fit\n\u{1b}[2J".to_owned()];
+        let error = parse_toml_with::<Sample>("a.toml", "", &set).unwrap_err().to_string();
+        assert!(!error.contains(char::is_control) && error.contains("fit"), "{error}");
     }
 }

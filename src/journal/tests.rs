@@ -151,6 +151,19 @@ fn hostile_journals_are_read_without_harm() {
 }
 
 #[test]
+fn an_entry_of_the_last_number_is_written_on() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), 1 << 20, &["a"]);
+    let path = current(folder.path());
+    let last = fs::read_to_string(&path).unwrap().replace("\"n\":0", "\"n\":18446744073709551615");
+    fs::write(&path, last).unwrap();
+    write(folder.path(), 1 << 20, &["b", "c"]);
+    let report = read(folder.path()).unwrap();
+    assert_eq!(causes(&report), ["a", "b", "c"]);
+    assert!(report.entries.iter().all(|entry| entry.fields["n"] == u64::MAX));
+}
+
+#[test]
 fn a_link_is_not_followed() {
     let folder = tempfile::tempdir().unwrap();
     let other = folder.path().join("other");

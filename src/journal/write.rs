@@ -124,7 +124,8 @@ impl Pen {
                 whole = line.is_some();
                 if let Some(line) = line {
                     (chain, begun) = (line.chain, true);
-                    next = line.fields.get("n").and_then(|n| n.as_u64()).map_or(next, |n| n + 1);
+                    let n = line.fields.get("n").and_then(|n| n.as_u64());
+                    next = n.map_or(next, |n| n.saturating_add(1));
                 }
             }
             torn = u64::from(open && !whole);
@@ -221,7 +222,7 @@ impl Pen {
             return Err(error);
         }
         self.bytes += text.len() as u64;
-        (self.next, self.chain) = (self.next + 1, chain);
+        (self.next, self.chain) = (self.next.saturating_add(1), chain);
         (self.unsynced, self.begun) = (true, true);
         (self.lost, self.torn) = (0, 0);
         Ok(())

@@ -119,6 +119,9 @@ const MAX_WINDOW: i64 = 1 << 20;
 fn check_window(attribute: &AttributeProto) -> Result<(), String> {
     let name = attribute.name.as_str();
     let single = [attribute.i];
+    if name == "perm" {
+        return check_permutation(&attribute.ints);
+    }
     let (values, least) = match name {
         "kernel_shape" | "strides" | "dilations" => (&attribute.ints[..], 1),
         "pads" => (&attribute.ints[..], -MAX_EXTENT),
@@ -135,6 +138,15 @@ fn check_window(attribute: &AttributeProto) -> Result<(), String> {
             Err(format!("has kernel_shape {values:?}; at most {MAX_WINDOW} values are allowed"))
         }
         false => Ok(()),
+    }
+}
+
+fn check_permutation(axes: &[i64]) -> Result<(), String> {
+    let mut sorted = axes.to_vec();
+    sorted.sort_unstable();
+    match sorted.into_iter().eq(0..axes.len() as i64) {
+        true => Ok(()),
+        false => Err(format!("has perm {axes:?}; expected each axis once")),
     }
 }
 

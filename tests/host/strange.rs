@@ -175,6 +175,45 @@ fn windows_without_end_are_refused_at_once() {
 }
 
 #[test]
+fn a_transpose_that_names_an_axis_twice_is_refused_at_once() {
+    for perm in [vec![1, 2, 3, 1], vec![0, 1, 2, 4], vec![0, 1, 2, -1], vec![i64::MIN; 4]] {
+        let graph = Graph::new(13)
+            .input("x", DataType::Float, &[1, 10, 12, 5])
+            .output("y", DataType::Float)
+            .node("Transpose", &["x"], &["y"], vec![Attribute::Ints("perm", perm)]);
+        let error = load_bytes(&graph.bytes()).unwrap_err();
+        assert!(error.contains("Transpose y") && error.contains("perm"), "{error}");
+    }
+}
+
+/// Some hundred bytes of file, terabytes of values.
+#[test]
+fn constants_without_bound_are_refused_before_they_are_made() {
+    let graph = || {
+        Graph::new(13)
+            .input("x", DataType::Float, &[1, 1, 8, 8])
+            .output("y", DataType::Float)
+            .floats("a", &[1, 1], &[1.0])
+            .floats("p", &[1, 1, 1, 1], &[1.0])
+            .longs("pads", &[4], &[0, 0, 1 << 20, 1 << 20])
+            .longs("sizes", &[4], &[1, 1, 1 << 20, 1 << 20])
+            .longs("shape", &[2], &[1 << 20, 1 << 20])
+    };
+    let nearest = || vec![Attribute::Text("mode", "nearest")];
+    for (operator, inputs, attributes) in [
+        ("Pad", &["a", "pads"][..], vec![]),
+        ("Resize", &["p", "", "", "sizes"], nearest()),
+        ("Tile", &["a", "shape"], vec![]),
+        ("Expand", &["a", "shape"], vec![]),
+        ("ConstantOfShape", &["shape"], vec![]),
+    ] {
+        let error = load_bytes(&graph().node(operator, inputs, &["y"], attributes).bytes());
+        let error = error.expect_err(operator);
+        assert!(error.contains(" MB of constants"), "{operator}: {error}");
+    }
+}
+
+#[test]
 fn names_are_made_once() {
     let graph = Graph::new(13)
         .input("x", DataType::Float, &[1, 4])
