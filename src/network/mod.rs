@@ -6,7 +6,7 @@
 //! ([`ops`]) stand where tract lacks one or differs from ONNX. [`plan`] runs it, [`memory`] knows
 //! what that takes, [`inspect`] tells about it, [`receptive`] finds what tiles need to know.
 
-mod eager;
+mod guard;
 pub mod inspect;
 pub mod load;
 pub mod lower;

@@ -214,6 +214,17 @@ fn constants_without_bound_are_refused_before_they_are_made() {
 }
 
 #[test]
+fn a_gather_by_a_single_number_is_refused_at_once() {
+    let graph = Graph::new(13)
+        .input("x", DataType::Float, &[1, 3, 8, 8])
+        .output("y", DataType::Float)
+        .longs("i", &[], &[1])
+        .node("GatherND", &["x", "i"], &["y"], vec![]);
+    let error = load_bytes(&graph.bytes()).unwrap_err();
+    assert!(error.contains("GatherND y") && error.contains("0 axes"), "{error}");
+}
+
+#[test]
 fn names_are_made_once() {
     let graph = Graph::new(13)
         .input("x", DataType::Float, &[1, 4])

@@ -1,41 +1,51 @@
-//! What tract computes already while it works out shapes: nodes whose inputs are all constant.
-//! It makes their values before it looks how large they are, and a Pad or Resize of one number
-//! can be larger than any memory.
+//! Stands before tract's operators while shapes are worked out.
+//!
+//! Nodes whose inputs are all constant are computed then. tract makes their values before it looks
+//! how large they are, and a Pad or Resize of one number can be larger than any memory. And some
+//! of its rules count the axes but one or two, on and on where there are fewer.
 
 use tract_onnx::tract_hir::infer::Factoid;
 use tract_onnx::tract_hir::internal::*;
 
 /// The most bytes that are computed from constants at once.
 const LARGEST: usize = 256 << 20;
+/// tract's operators that count axes, an input, and the fewest axes it must have.
+const AXES: [(&str, usize, i64); 5] = [
+    ("GatherNd", 1, 1),
+    ("GridSample", 0, 2),
+    ("MatMulNBits", 0, 1),
+    ("Dft", 0, 1),
+    ("Dft17", 0, 1),
+];
 
-/// Finds out all types and shapes. Fails where a value made of constants is too large.
+/// Finds out all types and shapes.
 pub fn analyse(model: &mut InferenceModel) -> TractResult<()> {
     for node in model.nodes_mut().iter_mut().filter(|node| !node.inputs.is_empty()) {
-        node.op = Box::new(Bounded(node.op.clone()));
+        node.op = Box::new(Guarded(node.op.clone()));
     }
     let analysed = model.analyse(false);
     for node in model.nodes_mut() {
-        if let Some(Bounded(op)) = node.op_as() {
+        if let Some(Guarded(op)) = node.op_as() {
             node.op = op.clone();
         }
     }
     analysed.map(|_| ())
 }
 
-/// An operator that is not evaluated where its outputs would be too large.
+/// An operator that fails where tract's would not end, or takes memory without bound.
 #[derive(Clone, Debug)]
-struct Bounded(Box<dyn InferenceOp>);
+struct Guarded(Box<dyn InferenceOp>);
 
 // Only that an operator can be compared; this one is not.
-impl PartialEq for Bounded {
-    fn eq(&self, _: &Bounded) -> bool {
+impl PartialEq for Guarded {
+    fn eq(&self, _: &Guarded) -> bool {
         false
     }
 }
 
-impl Eq for Bounded {}
+impl Eq for Guarded {}
 
-impl Op for Bounded {
+impl Op for Guarded {
     fn name(&self) -> StaticName {
         self.0.name()
     }
@@ -47,19 +57,26 @@ impl Op for Bounded {
     not_a_typed_op!();
 }
 
-impl EvalOp for Bounded {
+impl EvalOp for Guarded {
     fn eval_out_of_plan(&self, inputs: TVec<TValue>) -> TractResult<Option<TVec<TValue>>> {
         self.0.eval_out_of_plan(inputs)
     }
 }
 
-impl InferenceOp for Bounded {
+impl InferenceOp for Guarded {
     fn infer(
         &mut self,
         inputs: TVec<&InferenceFact>,
         outputs: TVec<&InferenceFact>,
         observed: TVec<&InferenceFact>,
     ) -> TractResult<(TVec<InferenceFact>, TVec<InferenceFact>, TVec<InferenceFact>)> {
+        let name = self.0.name();
+        for (_, at, least) in AXES.into_iter().filter(|(operator, ..)| *operator == name) {
+            let found = inputs.get(at).and_then(|input| input.shape.rank().concretize());
+            if let Some(found) = found.filter(|found| *found < least) {
+                bail!("its input {at} has {found} axes; expected {least} at least");
+            }
+        }
         if inputs.iter().all(|input| input.value.concretize().is_some()) {
             let (inputs, outputs, observed) = (inputs.clone(), outputs.clone(), observed.clone());
             let (_, made, _) = self.0.infer_facts(inputs, outputs, observed)?;
