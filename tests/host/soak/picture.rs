@@ -128,7 +128,9 @@ pub enum Said {
     NoModel,
     CannotRun,
     Failed,
-    /// What must not be: neither a frame nor words that are known.
+    /// A picture in which there is no number.
+    Noise,
+    /// What must not be: neither a frame with its mask nor words that are known.
     Nothing(String),
 }
 
@@ -171,7 +173,7 @@ pub fn read(picture: &RgbImage) -> Said {
         frame = frame << 1 | u32::from(green > 64);
         first = first << 1 | u32::from(red > blue);
     }
-    let Some(frame) = number(frame) else { return Said::Nothing(format!("frame {frame:08x}")) };
+    let Some(frame) = number(frame) else { return Said::Noise };
     match masked {
         0 if title(AMBER).is_some() => Said::Stale { frame },
         0 => Said::Nothing(format!("frame {frame} without a mask, and no words")),
