@@ -114,7 +114,7 @@ pub enum Said {
     /// A frame under a mask.
     Live {
         frame: u32,
-        /// The frame that the mask was made of.
+        /// The frame that the mask was made of; [`NUMBERS`] when it says none.
         mask: u32,
         second: bool,
         /// Words say that something is wrong.
@@ -180,9 +180,7 @@ pub fn read(picture: &RgbImage) -> Said {
         32 => {
             let second = first >> 31 == 0;
             let mask = if second { !first } else { first };
-            let Some(mask) = number(mask) else {
-                return Said::Nothing(format!("frame {frame} with a mask {mask:08x}"));
-            };
+            let mask = number(mask).unwrap_or(NUMBERS);
             let below = picture.enumerate_pixels().filter(|(_, y, _)| *y >= height * 3 / 4);
             let degraded = below.into_iter().any(|(.., pixel)| pixel.0 == AMBER);
             Said::Live { frame, mask, second, degraded }
