@@ -114,7 +114,7 @@ pub enum Said {
     /// A frame under a mask.
     Live {
         frame: u32,
-        /// The frame that the mask was made of.
+        /// The frame that the mask was made of; [`NUMBERS`] when it says none.
         mask: u32,
         second: bool,
         /// Words say that something is wrong.
@@ -128,7 +128,9 @@ pub enum Said {
     NoModel,
     CannotRun,
     Failed,
-    /// What must not be: neither a frame nor words that are known.
+    /// A picture in which there is no number.
+    Noise,
+    /// What must not be: neither a frame with its mask nor words that are known.
     Nothing(String),
 }
 
@@ -171,16 +173,14 @@ pub fn read(picture: &RgbImage) -> Said {
         frame = frame << 1 | u32::from(green > 64);
         first = first << 1 | u32::from(red > blue);
     }
-    let Some(frame) = number(frame) else { return Said::Nothing(format!("frame {frame:08x}")) };
+    let Some(frame) = number(frame) else { return Said::Noise };
     match masked {
         0 if title(AMBER).is_some() => Said::Stale { frame },
         0 => Said::Nothing(format!("frame {frame} without a mask, and no words")),
         32 => {
             let second = first >> 31 == 0;
             let mask = if second { !first } else { first };
-            let Some(mask) = number(mask) else {
-                return Said::Nothing(format!("frame {frame} with a mask {mask:08x}"));
-            };
+            let mask = number(mask).unwrap_or(NUMBERS);
             let below = picture.enumerate_pixels().filter(|(_, y, _)| *y >= height * 3 / 4);
             let degraded = below.into_iter().any(|(.., pixel)| pixel.0 == AMBER);
             Said::Live { frame, mask, second, degraded }

@@ -124,6 +124,7 @@ impl Seen {
                 self.wrong.push(format!("frame {frame} under the mask of frame {mask}"));
             }
             Said::Nothing(what) => self.wrong.push(what.clone()),
+            Said::Noise => self.wrong.push("a picture without a number".to_owned()),
             Said::Live { frame, .. } | Said::Stale { frame } => {
                 if feed.fed(*frame).is_none() {
                     self.wrong.push(format!("frame {frame}, which was never fed"));
