@@ -95,7 +95,7 @@ fn soak_of_sixty() {
 
 /// `cargo test --release --test host -- --ignored soak_of_ten_thousand --nocapture`
 #[test]
-#[ignore = "takes an hour"]
+#[ignore = "takes twenty minutes"]
 fn soak_of_ten_thousand() {
     soak(10_000, 4);
 }
