@@ -77,10 +77,13 @@ impl InferenceOp for Guarded {
                 bail!("its input {at} has {found} axes; expected {least} at least");
             }
         }
-        if inputs.iter().all(|input| input.value.concretize().is_some()) {
+        let constants = inputs.iter().map(|input| input.value.concretize());
+        if let Some(constants) = constants.collect::<Option<TVec<_>>>() {
             let (inputs, outputs, observed) = (inputs.clone(), outputs.clone(), observed.clone());
             let (_, made, _) = self.0.infer_facts(inputs, outputs, observed)?;
             let found = made.iter().map(bytes).fold(0, usize::saturating_add);
+            // Its length is found out only when it is made.
+            let found = if name == "Range" { range_bytes(&constants) } else { found };
             if found > LARGEST {
                 let (found, limit) = (found >> 20, LARGEST >> 20);
                 bail!("makes {found} MB of constants; at most {limit} are computed");
@@ -113,10 +116,26 @@ impl InferenceOp for Guarded {
     as_op!();
 }
 
-/// 0 where the shape is not known.
+/// What is not known counts as one.
 fn bytes(fact: &InferenceFact) -> usize {
     let size = fact.datum_type.concretize().map_or(1, |element| element.size_of());
-    let shape = fact.shape.as_concrete_finite().ok().flatten().unwrap_or_default();
-    let elements = shape.iter().fold(1, |product: usize, dim| product.saturating_mul(*dim));
-    if shape.is_empty() { 0 } else { elements.saturating_mul(size) }
+    // They can be sums and quotients that nobody has worked out.
+    let known = |dim: TDim| dim.eval(&SymbolValues::default()).to_usize().ok();
+    let dims = fact.shape.dims().filter_map(|dim| dim.concretize().and_then(known));
+    dims.fold(size, usize::saturating_mul)
+}
+
+/// Of the numbers from the first constant to the second by the third.
+fn range_bytes(constants: &[Arc<Tensor>]) -> usize {
+    let real = |tensor: &Arc<Tensor>| -> Option<f64> {
+        let whole = tensor.datum_type().is_tdim().then(|| tensor.cast_to::<i64>().ok()).flatten();
+        let tensor = whole.as_deref().unwrap_or(tensor).cast_to::<f64>().ok()?;
+        tensor.try_as_plain_ram().ok()?.to_scalar::<f64>().ok().copied()
+    };
+    let [start, end, step] = constants else { return 0 };
+    let (Some(start), Some(end), Some(step)) = (real(start), real(end), real(step)) else {
+        return 0;
+    };
+    // Saturates, and NaN is 0.
+    (((end - start) / step).abs() * size_of::<f64>() as f64) as usize
 }

@@ -198,6 +198,9 @@ fn constants_without_bound_are_refused_before_they_are_made() {
             .longs("pads", &[4], &[0, 0, 1 << 20, 1 << 20])
             .longs("sizes", &[4], &[1, 1, 1 << 20, 1 << 20])
             .longs("shape", &[2], &[1 << 20, 1 << 20])
+            .longs("zero", &[], &[0])
+            .longs("one", &[], &[1])
+            .longs("many", &[], &[1 << 40])
     };
     let nearest = || vec![Attribute::Text("mode", "nearest")];
     for (operator, inputs, attributes) in [
@@ -206,6 +209,7 @@ fn constants_without_bound_are_refused_before_they_are_made() {
         ("Tile", &["a", "shape"], vec![]),
         ("Expand", &["a", "shape"], vec![]),
         ("ConstantOfShape", &["shape"], vec![]),
+        ("Range", &["zero", "many", "one"], vec![]),
     ] {
         let error = load_bytes(&graph().node(operator, inputs, &["y"], attributes).bytes());
         let error = error.expect_err(operator);

@@ -16,16 +16,16 @@ fn file() -> &'static PathBuf {
     FILE.get_or_init(|| scratch().join("segcam.toml"))
 }
 
-fn one_line<T>(result: Result<T, ConfigError>) -> Option<T> {
+fn worded<T>(result: Result<T, ConfigError>) -> Option<T> {
     if let Err(error) = &result {
-        assert!(!error.to_string().contains('\n'), "{error}");
+        assert!(!error.to_string().is_empty());
     }
     result.ok()
 }
 
 fuzz_target!(init: file(), |bytes: &[u8]| {
     std::fs::write(file(), bytes).expect("/dev/shm has room");
-    if let Some(board) = one_line(Board::open(&file().display().to_string())) {
+    if let Some(board) = worded(Board::open(&file().display().to_string())) {
         for uri in board.camera().into_iter().chain(board.displays()) {
             let _ = Uri::parse(&uri, "camera", &["v4l2", "file"], "v4l2:");
         }
@@ -34,6 +34,6 @@ fuzz_target!(init: file(), |bytes: &[u8]| {
     let mut parts = text.split('\0');
     let card = parts.next().unwrap_or_default();
     let set: Vec<String> = parts.map(str::to_owned).collect();
-    one_line(Card::parse("model.toml", card, &set));
-    one_line(Card::parse_partial("model.toml", card, &set));
+    worded(Card::parse("model.toml", card, &set));
+    worded(Card::parse_partial("model.toml", card, &set));
 });

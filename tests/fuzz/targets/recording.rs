@@ -40,7 +40,7 @@ fuzz_target!(init: place(), |bytes: &[u8]| {
             assert_eq!(report.equal + report.different, frames);
             assert!(report.to_string().ends_with('\n'));
         }
-        Err(error) => assert!(!error.to_string().contains('\n'), "{error}"),
+        Err(error) => assert!(!error.to_string().is_empty()),
     }
 });
 
