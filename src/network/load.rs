@@ -3,7 +3,7 @@
 use super::lower::wire::{Way, Ways, wire};
 use super::lower::{self, Fact, Facts, Lowered, lower};
 use super::ops::region::{Region, Threads};
-use super::{NetworkError, contain, guard, memory, ops, proto, qdq};
+use super::{NetworkError, contain, memory, ops, proto, qdq, shapes};
 use crate::int8::kernels::Kernels;
 use crate::int8::program::Program;
 use std::collections::{HashMap, HashSet};
@@ -164,7 +164,7 @@ fn infer(model: &ModelProto, inputs: &[Fact]) -> TractResult<InferenceModel> {
     for (index, Fact { element, shape }) in inputs.iter().enumerate() {
         graph.set_input_fact(index, InferenceFact::dt_shape(*element, shape))?;
     }
-    guard::analyse(&mut graph)?;
+    shapes::analyse(&mut graph)?;
     Ok(graph)
 }
 

@@ -2,11 +2,10 @@
 //!
 //! [`model`] resolves what the user named (a folder, an ONNX file, the built-in one) and checks
 //! card against network. [`proto`] checks the file's bytes, [`qdq`] brings quantized graphs to one
-//! form, and [`load`] makes tract's plan: [`lower`] finds what runs in integers, our own operators
+//! form, and [`load`] makes tract's plan, its shapes checked ([`shapes`]): [`lower`] finds what runs in integers, our own operators
 //! ([`ops`]) stand where tract lacks one or differs from ONNX. [`plan`] runs it, [`memory`] knows
 //! what that takes, [`inspect`] tells about it, [`receptive`] finds what tiles need to know.
 
-mod guard;
 pub mod inspect;
 pub mod load;
 pub mod lower;
@@ -17,6 +16,7 @@ pub mod plan;
 pub mod proto;
 pub(crate) mod qdq;
 pub mod receptive;
+mod shapes;
 pub mod specs;
 
 use thiserror::Error;

@@ -1,4 +1,4 @@
-//! Stands before tract's operators while shapes are worked out.
+//! Works out types and shapes, with a check before each of tract's operators.
 //!
 //! Nodes whose inputs are all constant are computed then. tract makes their values before it looks
 //! how large they are, and a Pad or Resize of one number can be larger than any memory. And some
