@@ -2,9 +2,10 @@
 //!
 //! [`model`] resolves what the user named (a folder, an ONNX file, the built-in one) and checks
 //! card against network. [`proto`] checks the file's bytes, [`qdq`] brings quantized graphs to one
-//! form, and [`load`] makes tract's plan, its shapes checked ([`shapes`]): [`lower`] finds what runs in integers, our own operators
-//! ([`ops`]) stand where tract lacks one or differs from ONNX. [`plan`] runs it, [`memory`] knows
-//! what that takes, [`inspect`] tells about it, [`receptive`] finds what tiles need to know.
+//! form, and [`load`] makes tract's plan, its [`shapes`] checked: [`lower`] finds what runs in
+//! integers, our own operators ([`ops`]) stand where tract lacks one or differs from ONNX. [`plan`]
+//! runs it, [`memory`] knows what that takes, [`inspect`] tells about it, [`receptive`] finds what
+//! tiles need to know.
 
 pub mod inspect;
 pub mod load;
