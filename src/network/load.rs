@@ -164,7 +164,7 @@ fn infer(model: &ModelProto, inputs: &[Fact]) -> TractResult<InferenceModel> {
     for (index, Fact { element, shape }) in inputs.iter().enumerate() {
         graph.set_input_fact(index, InferenceFact::dt_shape(*element, shape))?;
     }
-    guard::analyse(&mut graph)?;
+    guard::analyse(&mut graph, model.graph.as_ref())?;
     Ok(graph)
 }
 
