@@ -28,6 +28,7 @@ pub mod camera;
 pub mod cli;
 pub mod compose;
 pub mod config;
+mod contain;
 pub mod decode;
 pub mod display;
 pub mod doctor;

@@ -4,6 +4,7 @@ use super::pace::{Pace, next_frame};
 use super::y4m::{self, Clip};
 use super::{Arrival, Camera, CameraError};
 use crate::config::uri::Uri;
+use crate::contain::contain;
 use crate::frame::{Frame, Layout, MAX_PIXELS, PixelFormat};
 use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 use std::fs::File;
@@ -51,6 +52,13 @@ impl Picture {
 /// others as [`PixelFormat::Rgb`], without their transparency. Its size is checked before
 /// anything is allocated for it.
 pub(super) fn decode(bytes: &[u8], name: &str, frame: &mut Frame) -> Result<(), CameraError> {
+    contain(|| decode_whole(bytes, name, frame)).unwrap_or_else(|panic| {
+        let message = format!("is damaged ({panic}); save or copy it again");
+        Err(CameraError::failed(name, message))
+    })
+}
+
+fn decode_whole(bytes: &[u8], name: &str, frame: &mut Frame) -> Result<(), CameraError> {
     let fail = |message: String| CameraError::failed(name, message);
     let format = picture_format(bytes, name)?;
     let kind = if format == ImageFormat::Png { "PNG" } else { "JPEG" };

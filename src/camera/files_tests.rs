@@ -60,6 +60,12 @@ fn read_all(uri: &str) -> Result<u64, String> {
 }
 
 #[test]
+fn a_scan_of_one_component_of_odd_sampling_is_an_error() {
+    let error = decode(&super::super::mjpeg::odd_scan(), "a.jpg", &mut frame()).unwrap_err();
+    assert!(error.to_string().starts_with("a.jpg: is damaged"), "{error}");
+}
+
+#[test]
 fn pictures_keep_their_pixels_and_only_grey_ones_are_grey() {
     let directory = tempfile::tempdir().unwrap();
     for (width, height) in [(1, 1), (7, 5), (16, 16)] {

@@ -6,6 +6,7 @@
 //! smaller mode of the camera is the way to a smaller picture. The decoder allocates its working
 //! memory anew for each picture.
 
+use crate::contain::contain;
 use crate::frame::Layout;
 use thiserror::Error;
 use zune_core::bytestream::ZCursor;
@@ -28,6 +29,8 @@ pub enum PictureError {
     Size { found_width: usize, found_height: usize, width: u32, height: u32 },
     #[error("a picture that cannot be decoded: {0}")]
     Decode(#[from] DecodeErrors),
+    #[error("a picture that makes no sense to the decoder: {0}")]
+    Malformed(String),
 }
 
 /// Decodes picture after picture.
@@ -68,18 +71,30 @@ impl Decoder {
             .set_max_height(height as usize)
             .jpeg_set_max_scans(MOST_SCANS)
             .jpeg_set_out_colorspace(ColorSpace::RGB);
-        let mut decoder = JpegDecoder::new_with_options(ZCursor::new(picture), options);
-        decoder.decode_headers()?;
-        let found = decoder.dimensions().unwrap_or_default();
-        if found != (width as usize, height as usize) {
-            let (found_width, found_height) = found;
-            return Err(PictureError::Size { found_width, found_height, width, height });
-        }
-        if decoder.output_buffer_size() != Some(layout.bytes()) {
-            return Err(PictureError::NotJpeg("its colours are not three"));
-        }
-        Ok(decoder.decode_into(out)?)
+        let decode = || {
+            decode_whole(JpegDecoder::new_with_options(ZCursor::new(picture), options), layout, out)
+        };
+        contain(decode).map_err(PictureError::Malformed)?
     }
+}
+
+/// Decodes a picture that must have the size of `layout`.
+fn decode_whole(
+    mut decoder: JpegDecoder<ZCursor<&[u8]>>,
+    layout: Layout,
+    out: &mut [u8],
+) -> Result<(), PictureError> {
+    let (width, height) = (layout.width, layout.height);
+    decoder.decode_headers()?;
+    let found = decoder.dimensions().unwrap_or_default();
+    if found != (width as usize, height as usize) {
+        let (found_width, found_height) = found;
+        return Err(PictureError::Size { found_width, found_height, width, height });
+    }
+    if decoder.output_buffer_size() != Some(layout.bytes()) {
+        return Err(PictureError::NotJpeg("its colours are not three"));
+    }
+    Ok(decoder.decode_into(out)?)
 }
 
 const SOI: u8 = 0xd8;
@@ -161,6 +176,21 @@ const HUFFMAN_TABLES: [u8; 420] = [
     0xe2, 0xe3, 0xe4, 0xe5, 0xe6, 0xe7, 0xe8, 0xe9, 0xea, 0xf2, 0xf3, 0xf4, 0xf5, 0xf6, 0xf7, 0xf8,
     0xf9, 0xfa,
 ];
+
+/// 64x48 pixels in one scan of one component, of which there are three of odd sampling.
+#[cfg(test)]
+pub(super) fn odd_scan() -> Vec<u8> {
+    let mut picture = vec![0xff, SOI];
+    for table in 0..2 {
+        picture.extend([0xff, 0xdb, 0, 67, table]);
+        picture.extend([1; 64]);
+    }
+    picture.extend([0xff, 0xc0, 0, 17, 8, 0, 48, 0, 64, 3]);
+    picture.extend([1, 0x22, 0, 2, 0x11, 1, 3, 0x41, 1]);
+    picture.extend(HUFFMAN_TABLES);
+    picture.extend([0xff, SOS, 0, 8, 1, 2, 0, 0, 63, 0, 0xff, EOI]);
+    picture
+}
 
 #[cfg(test)]
 mod tests {
@@ -252,6 +282,12 @@ mod tests {
             &mut small,
         );
         assert!(result.is_err());
+    }
+
+    #[test]
+    fn a_scan_of_one_component_of_odd_sampling_is_an_error() {
+        assert!(decode(&odd_scan()).is_err());
+        assert!(decode(&picture()).is_ok());
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use super::lower::wire::{Way, Ways, wire};
 use super::lower::{self, Fact, Facts, Lowered, lower};
 use super::ops::region::{Region, Threads};
-use super::{NetworkError, contain, memory, ops, proto, qdq, shapes};
+use super::{NetworkError, memory, ops, proto, qdq, shapes};
+use crate::contain::contain;
 use crate::int8::kernels::Kernels;
 use crate::int8::program::Program;
 use std::collections::{HashMap, HashSet};
@@ -164,7 +165,7 @@ fn infer(model: &ModelProto, inputs: &[Fact]) -> TractResult<InferenceModel> {
     for (index, Fact { element, shape }) in inputs.iter().enumerate() {
         graph.set_input_fact(index, InferenceFact::dt_shape(*element, shape))?;
     }
-    shapes::analyse(&mut graph)?;
+    shapes::analyse(&mut graph, model.graph.as_ref())?;
     Ok(graph)
 }
 

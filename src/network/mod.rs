@@ -64,30 +64,3 @@ pub enum NetworkError {
     #[error(transparent)]
     Config(#[from] crate::config::ConfigError),
 }
-
-/// Runs `work` so that a panic inside tract, met on a malformed model, becomes an error.
-/// Nothing is printed for it.
-pub(crate) fn contain<T>(work: impl FnOnce() -> T) -> Result<T, String> {
-    use std::cell::Cell;
-    use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
-    use std::sync::Once;
-
-    thread_local!(static CONTAINED: Cell<bool> = const { Cell::new(false) });
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let usual = take_hook();
-        set_hook(Box::new(move |panic| {
-            if !CONTAINED.get() {
-                usual(panic);
-            }
-        }));
-    });
-    let before = CONTAINED.replace(true);
-    let result = catch_unwind(AssertUnwindSafe(work));
-    CONTAINED.set(before);
-    result.map_err(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-        text.unwrap_or("an internal check failed").replace('\n', " ")
-    })
-}

@@ -1,8 +1,9 @@
 //! Runs a loaded network, frame after frame.
 
+use super::NetworkError;
 use super::load::Network;
 use super::ops::region::RegionState;
-use super::{NetworkError, contain};
+use crate::contain::contain;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tract_onnx::prelude::*;

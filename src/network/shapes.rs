@@ -2,15 +2,18 @@
 //!
 //! Nodes whose inputs are all constant are computed then. tract makes their values before it looks
 //! how large they are, and a Pad or Resize of one number can be larger than any memory. And some
-//! of its rules count the axes but one or two, on and on where there are fewer.
+//! of its rules count the axes but one or two, or up to one: on and on where there are fewer.
 
+use tract_onnx::pb::{GraphProto, NodeProto};
 use tract_onnx::tract_hir::infer::Factoid;
 use tract_onnx::tract_hir::internal::*;
 
 /// The most bytes that are computed from constants at once.
 const LARGEST: usize = 256 << 20;
 /// tract's operators that count axes, an input, and the fewest axes it must have.
-const AXES: [(&str, usize, i64); 5] = [
+const AXES: [(&str, usize, i64); 7] = [
+    ("LayerNorm", 0, 1),
+    ("RmsNormalization", 0, 1),
     ("GatherNd", 1, 1),
     ("GridSample", 0, 2),
     ("MatMulNBits", 0, 1),
@@ -18,23 +21,38 @@ const AXES: [(&str, usize, i64); 5] = [
     ("Dft17", 0, 1),
 ];
 
-/// Finds out all types and shapes.
-pub fn analyse(model: &mut InferenceModel) -> TractResult<()> {
+/// Finds out all types and shapes of a model made of `graph`.
+pub fn analyse(model: &mut InferenceModel, graph: Option<&GraphProto>) -> TractResult<()> {
+    // In the same order, beside constants.
+    let mut written = graph.iter().flat_map(|graph| &graph.node);
     for node in model.nodes_mut().iter_mut().filter(|node| !node.inputs.is_empty()) {
-        node.op = Box::new(Guarded(node.op.clone()));
+        let axis = written.find(|written| written.name == node.name).and_then(axis);
+        node.op = Box::new(Guarded { op: node.op.clone(), axis });
     }
     let analysed = model.analyse(false);
     for node in model.nodes_mut() {
-        if let Some(Guarded(op)) = node.op_as() {
+        if let Some(Guarded { op, .. }) = node.op_as() {
             node.op = op.clone();
         }
     }
     analysed.map(|_| ())
 }
 
+/// The axis of its first input that a node names.
+fn axis(node: &NodeProto) -> Option<i64> {
+    // Where one scale is for all, it is not looked at; OneHot's is the output's.
+    if matches!(node.op_type.as_str(), "QuantizeLinear" | "DequantizeLinear" | "OneHot") {
+        return None;
+    }
+    node.attribute.iter().find(|attribute| attribute.name == "axis").map(|attribute| attribute.i)
+}
+
 /// An operator that fails where tract's would not end, or takes memory without bound.
 #[derive(Clone, Debug)]
-struct Guarded(Box<dyn InferenceOp>);
+struct Guarded {
+    op: Box<dyn InferenceOp>,
+    axis: Option<i64>,
+}
 
 // Only that an operator can be compared; this one is not.
 impl PartialEq for Guarded {
@@ -47,11 +65,11 @@ impl Eq for Guarded {}
 
 impl Op for Guarded {
     fn name(&self) -> StaticName {
-        self.0.name()
+        self.op.name()
     }
 
     fn info(&self) -> TractResult<Vec<String>> {
-        self.0.info()
+        self.op.info()
     }
 
     not_a_typed_op!();
@@ -59,7 +77,7 @@ impl Op for Guarded {
 
 impl EvalOp for Guarded {
     fn eval_out_of_plan(&self, inputs: TVec<TValue>) -> TractResult<Option<TVec<TValue>>> {
-        self.0.eval_out_of_plan(inputs)
+        self.op.eval_out_of_plan(inputs)
     }
 }
 
@@ -70,17 +88,23 @@ impl InferenceOp for Guarded {
         outputs: TVec<&InferenceFact>,
         observed: TVec<&InferenceFact>,
     ) -> TractResult<(TVec<InferenceFact>, TVec<InferenceFact>, TVec<InferenceFact>)> {
-        let name = self.0.name();
+        let name = self.op.name();
         for (_, at, least) in AXES.into_iter().filter(|(operator, ..)| *operator == name) {
             let found = inputs.get(at).and_then(|input| input.shape.rank().concretize());
             if let Some(found) = found.filter(|found| *found < least) {
                 bail!("its input {at} has {found} axes; expected {least} at least");
             }
         }
+        let rank = inputs.first().and_then(|input| input.shape.rank().concretize());
+        if let (Some(axis), Some(rank)) = (self.axis, rank)
+            && !(-rank..=rank).contains(&axis)
+        {
+            bail!("its axis is {axis}, but its first input has {rank} axes");
+        }
         let constants = inputs.iter().map(|input| input.value.concretize());
         if let Some(constants) = constants.collect::<Option<TVec<_>>>() {
             let (inputs, outputs, observed) = (inputs.clone(), outputs.clone(), observed.clone());
-            let (_, made, _) = self.0.infer_facts(inputs, outputs, observed)?;
+            let (_, made, _) = self.op.infer_facts(inputs, outputs, observed)?;
             let found = made.iter().map(bytes).fold(0, usize::saturating_add);
             // Its length is found out only when it is made.
             let found = if name == "Range" { range_bytes(&constants) } else { found };
@@ -89,7 +113,7 @@ impl InferenceOp for Guarded {
                 bail!("makes {found} MB of constants; at most {limit} are computed");
             }
         }
-        self.0.infer(inputs, outputs, observed)
+        self.op.infer(inputs, outputs, observed)
     }
 
     fn infer_facts(
@@ -98,7 +122,7 @@ impl InferenceOp for Guarded {
         outputs: TVec<&InferenceFact>,
         observed: TVec<&InferenceFact>,
     ) -> TractResult<(TVec<InferenceFact>, TVec<InferenceFact>, TVec<InferenceFact>)> {
-        self.0.infer_facts(inputs, outputs, observed)
+        self.op.infer_facts(inputs, outputs, observed)
     }
 
     fn observe_outlets(
@@ -106,11 +130,11 @@ impl InferenceOp for Guarded {
         model: &InferenceModel,
         node: &InferenceNode,
     ) -> TractResult<Vec<OutletId>> {
-        self.0.observe_outlets(model, node)
+        self.op.observe_outlets(model, node)
     }
 
     fn nboutputs(&self) -> TractResult<usize> {
-        self.0.nboutputs()
+        self.op.nboutputs()
     }
 
     as_op!();

@@ -34,11 +34,12 @@ pub use range::Method;
 pub use report::{Layer, Mask, Report};
 
 use crate::camera::CameraError;
+use crate::contain::contain;
 use crate::files::WriteError;
+use crate::network::NetworkError;
 use crate::network::load::OpenInput;
 use crate::network::model::{self, ModelArguments};
 use crate::network::specs::{input_spec, open_shape};
-use crate::network::{NetworkError, contain};
 use pictures::Pictures;
 use run::Loading;
 use std::path::Path;

@@ -229,6 +229,26 @@ fn a_gather_by_a_single_number_is_refused_at_once() {
 }
 
 #[test]
+fn an_axis_that_is_none_is_refused_at_once() {
+    let norm = |shape: &[i64], axis: Option<i64>| {
+        let attributes = axis.map(|axis| Attribute::Int("axis", axis)).into_iter().collect();
+        let graph = Graph::new(17)
+            .input("x", DataType::Float, &[1, 3, 8, 8])
+            .output("y", DataType::Float)
+            .floats("a", shape, &vec![1.0; shape.iter().product::<i64>() as usize])
+            .floats("s", &[], &[1.0])
+            .node("LayerNormalization", &["a", "s"], &["y"], attributes);
+        load_bytes(&graph.bytes()).expect_err("it loads")
+    };
+    let error = norm(&[], None);
+    assert!(error.contains("LayerNorm") && error.contains("0 axes"), "{error}");
+    for axis in [-4, 4, i64::MIN, i64::MAX] {
+        let error = norm(&[1, 2, 3], Some(axis));
+        assert!(error.contains("LayerNorm") && error.contains(&axis.to_string()), "{error}");
+    }
+}
+
+#[test]
 fn names_are_made_once() {
     let graph = Graph::new(13)
         .input("x", DataType::Float, &[1, 4])
