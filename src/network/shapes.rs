@@ -2,7 +2,8 @@
 //!
 //! Nodes whose inputs are all constant are computed then. tract makes their values before it looks
 //! how large they are, and a Pad or Resize of one number can be larger than any memory. And some
-//! of its rules count the axes but one or two, or up to one: on and on where there are fewer.
+//! of its rules count the axes but one or two, or up to one: on and on where there are fewer. Where
+//! it expects a number it reads it, even from a tensor that has none.
 
 use tract_onnx::pb::{GraphProto, NodeProto};
 use tract_onnx::tract_hir::infer::Factoid;
@@ -19,6 +20,25 @@ const AXES: [(&str, usize, i64); 7] = [
     ("MatMulNBits", 0, 1),
     ("Dft", 0, 1),
     ("Dft17", 0, 1),
+];
+
+/// tract's operators that take lists, which may be empty.
+const LISTS: [&str; 15] = [
+    "Cast",
+    "ConstantOfShape",
+    "Identity",
+    "InferenceConcat",
+    "MultiBroadcastTo",
+    "Reduce13",
+    "Reshape",
+    "Resize",
+    "Shape",
+    "Size",
+    "Split13",
+    "Squeeze13",
+    "StridedSlice",
+    "Unsqueeze13",
+    "onnx.Cast",
 ];
 
 /// Finds out all types and shapes of a model made of `graph`.
@@ -95,14 +115,18 @@ impl InferenceOp for Guarded {
                 bail!("its input {at} has {found} axes; expected {least} at least");
             }
         }
+        let constants = inputs.iter().map(|input| input.value.concretize()).collect::<TVec<_>>();
+        let empty = constants.iter().flatten().any(|constant| constant.len() == 0);
+        if empty && !LISTS.contains(&&*name) {
+            bail!("takes an empty constant; expected a value");
+        }
         let rank = inputs.first().and_then(|input| input.shape.rank().concretize());
         if let (Some(axis), Some(rank)) = (self.axis, rank)
             && !(-rank..=rank).contains(&axis)
         {
             bail!("its axis is {axis}, but its first input has {rank} axes");
         }
-        let constants = inputs.iter().map(|input| input.value.concretize());
-        if let Some(constants) = constants.collect::<Option<TVec<_>>>() {
+        if let Some(constants) = constants.into_iter().collect::<Option<TVec<_>>>() {
             let (inputs, outputs, observed) = (inputs.clone(), outputs.clone(), observed.clone());
             let (_, made, _) = self.op.infer_facts(inputs, outputs, observed)?;
             let found = made.iter().map(bytes).fold(0, usize::saturating_add);

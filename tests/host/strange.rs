@@ -249,6 +249,20 @@ fn an_axis_that_is_none_is_refused_at_once() {
 }
 
 #[test]
+fn an_empty_constant_for_a_number_is_refused() {
+    let graph = Graph::new(17)
+        .input("x", DataType::Float, &[1, 3, 8, 8])
+        .output("y", DataType::Float)
+        .floats("ratio", &[0], &[])
+        .floats("training", &[], &[1.0])
+        .floats("c", &[1], &[1.0])
+        .node("Dropout", &["c", "ratio", "training"], &["d"], vec![])
+        .node("Add", &["x", "d"], &["y"], vec![]);
+    let error = load_bytes(&graph.bytes()).expect_err("it loads");
+    assert!(error.contains("Dropout") && error.contains("empty constant"), "{error}");
+}
+
+#[test]
 fn names_are_made_once() {
     let graph = Graph::new(13)
         .input("x", DataType::Float, &[1, 4])
