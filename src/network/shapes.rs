@@ -3,8 +3,10 @@
 //! Nodes whose inputs are all constant are computed then. tract makes their values before it looks
 //! how large they are, and a Pad or Resize of one number can be larger than any memory. And some
 //! of its rules count the axes but one or two, or up to one: on and on where there are fewer. Where
-//! it expects a number it reads it, even from a tensor that has none.
+//! it expects a number it reads it, even from a tensor that has none; and a window slides over as many
+//! axes as its attributes have numbers, whether the picture has them or not.
 
+use std::collections::HashMap;
 use tract_onnx::pb::{GraphProto, NodeProto};
 use tract_onnx::tract_hir::infer::Factoid;
 use tract_onnx::tract_hir::internal::*;
@@ -43,11 +45,15 @@ const LISTS: [&str; 15] = [
 
 /// Finds out all types and shapes of a model made of `graph`.
 pub fn analyse(model: &mut InferenceModel, graph: Option<&GraphProto>) -> TractResult<()> {
-    // In the same order, beside constants.
-    let mut written = graph.iter().flat_map(|graph| &graph.node);
+    let nodes = graph.iter().flat_map(|graph| &graph.node);
+    let written: HashMap<&str, &NodeProto> = nodes.map(|node| (&*node.name, node)).collect();
     for node in model.nodes_mut().iter_mut().filter(|node| !node.inputs.is_empty()) {
-        let axis = written.find(|written| written.name == node.name).and_then(axis);
-        node.op = Box::new(Guarded { op: node.op.clone(), axis });
+        let written = written.get(&*node.name);
+        node.op = Box::new(Guarded {
+            op: node.op.clone(),
+            axis: written.and_then(|node| axis(node)),
+            window: written.map(|node| window(node)).unwrap_or_default(),
+        });
     }
     let analysed = model.analyse(false);
     for node in model.nodes_mut() {
@@ -67,11 +73,25 @@ fn axis(node: &NodeProto) -> Option<i64> {
     node.attribute.iter().find(|attribute| attribute.name == "axis").map(|attribute| attribute.i)
 }
 
+/// The attributes of a pooling's or convolution's window, and how many numbers they have.
+fn window(node: &NodeProto) -> Vec<(&'static str, usize)> {
+    let length = |name| {
+        let found = node.attribute.iter().find(|attribute| attribute.name == name);
+        found.map(|attribute| (name, attribute.ints.len()))
+    };
+    if node.op_type.contains("Conv") || node.op_type.ends_with("Pool") {
+        ["kernel_shape", "strides", "dilations", "pads"].into_iter().filter_map(length).collect()
+    } else {
+        Vec::new()
+    }
+}
+
 /// An operator that fails where tract's would not end, or takes memory without bound.
 #[derive(Clone, Debug)]
 struct Guarded {
     op: Box<dyn InferenceOp>,
     axis: Option<i64>,
+    window: Vec<(&'static str, usize)>,
 }
 
 // Only that an operator can be compared; this one is not.
@@ -125,6 +145,15 @@ impl InferenceOp for Guarded {
             && !(-rank..=rank).contains(&axis)
         {
             bail!("its axis is {axis}, but its first input has {rank} axes");
+        }
+        for (attribute, found) in &self.window {
+            let Some(spatial) = rank.map(|rank| rank - 2) else { continue };
+            let expected = if *attribute == "pads" { 2 * spatial } else { spatial };
+            if spatial < 1 || expected != *found as i64 {
+                bail!(
+                    "its {attribute} are {found} numbers; its first input has {spatial} axes beside batch and channels"
+                );
+            }
         }
         if let Some(constants) = constants.into_iter().collect::<Option<TVec<_>>>() {
             let (inputs, outputs, observed) = (inputs.clone(), outputs.clone(), observed.clone());

@@ -263,6 +263,36 @@ fn an_empty_constant_for_a_number_is_refused() {
 }
 
 #[test]
+fn a_window_of_other_axes_than_the_picture_is_refused() {
+    let pool = |shape: &[i64], attribute: &'static str, ints: &[i64]| {
+        let window = match attribute {
+            "kernel_shape" => vec![Attribute::Ints(attribute, ints.to_vec())],
+            _ => vec![
+                Attribute::Ints("kernel_shape", vec![1; shape.len() - 2]),
+                Attribute::Ints(attribute, ints.to_vec()),
+            ],
+        };
+        let graph = Graph::new(13)
+            .input("x", DataType::Float, &[1, 3, 8, 8])
+            .output("y", DataType::Float)
+            .floats("c", shape, &vec![1.0; shape.iter().product::<i64>() as usize])
+            .node("AveragePool", &["c"], &["p"], window)
+            .node("Add", &["x", "p"], &["y"], vec![]);
+        load_bytes(&graph.bytes()).expect_err("it loads")
+    };
+    for (shape, attribute, ints) in [
+        (&[4, 1][..], "kernel_shape", &[][..]),
+        (&[1, 3, 8, 8], "kernel_shape", &[2]),
+        (&[1, 3, 8, 8], "strides", &[2]),
+        (&[1, 3, 8, 8], "dilations", &[1, 1, 1]),
+        (&[1, 3, 8, 8], "pads", &[0, 0]),
+    ] {
+        let error = pool(shape, attribute, ints);
+        assert!(error.contains("AveragePool") && error.contains(attribute), "{error}");
+    }
+}
+
+#[test]
 fn names_are_made_once() {
     let graph = Graph::new(13)
         .input("x", DataType::Float, &[1, 4])
