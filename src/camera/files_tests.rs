@@ -62,7 +62,8 @@ fn read_all(uri: &str) -> Result<u64, String> {
 #[test]
 fn a_scan_of_one_component_of_odd_sampling_is_an_error() {
     let error = decode(&super::super::mjpeg::odd_scan(), "a.jpg", &mut frame()).unwrap_err();
-    assert!(error.to_string().starts_with("a.jpg: is damaged"), "{error}");
+    // On ARM the decoder notices it itself.
+    assert!(error.to_string().contains("damaged"), "{error}");
 }
 
 #[test]
