@@ -45,10 +45,17 @@ const LISTS: [&str; 15] = [
 
 /// Finds out all types and shapes of a model made of `graph`.
 pub fn analyse(model: &mut InferenceModel, graph: Option<&GraphProto>) -> TractResult<()> {
+    // By their first outputs: names of nodes may be missing, or be there twice.
+    let first = |node: &NodeProto| node.output.iter().find(|name| !name.is_empty()).cloned();
     let nodes = graph.iter().flat_map(|graph| &graph.node);
-    let written: HashMap<&str, &NodeProto> = nodes.map(|node| (&*node.name, node)).collect();
-    for node in model.nodes_mut().iter_mut().filter(|node| !node.inputs.is_empty()) {
-        let written = written.get(&*node.name);
+    let written: HashMap<String, &NodeProto> =
+        nodes.filter_map(|node| Some((first(node)?, node))).collect();
+    for id in 0..model.nodes().len() {
+        let written = model.outlet_label(id.into()).and_then(|name| written.get(name));
+        let node = model.node_mut(id);
+        if node.inputs.is_empty() {
+            continue;
+        }
         node.op = Box::new(Guarded {
             op: node.op.clone(),
             axis: written.and_then(|node| axis(node)),

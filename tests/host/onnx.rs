@@ -102,6 +102,12 @@ impl Graph {
         self
     }
 
+    /// Gives all nodes the same name.
+    pub fn named(mut self, name: &str) -> Graph {
+        self.graph.node.iter_mut().for_each(|node| node.name = name.into());
+        self
+    }
+
     pub fn bytes(self) -> Vec<u8> {
         ModelProto {
             ir_version: 8,

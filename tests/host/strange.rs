@@ -246,6 +246,18 @@ fn an_axis_that_is_none_is_refused_at_once() {
         let error = norm(&[1, 2, 3], Some(axis));
         assert!(error.contains("LayerNorm") && error.contains(&axis.to_string()), "{error}");
     }
+    let named = |name: &str| {
+        let graph = Graph::new(17)
+            .input("x", DataType::Float, &[1, 3, 8, 8])
+            .output("y", DataType::Float)
+            .floats("s", &[], &[1.0])
+            .node("LayerNormalization", &["x", "s"], &["d"], vec![Attribute::Int("axis", -9)])
+            .node("LayerNormalization", &["d", "s"], &["y"], vec![]);
+        load_bytes(&graph.named(name).bytes()).expect_err("it loads")
+    };
+    for error in [named(""), named("twice")] {
+        assert!(error.contains("its axis is -9"), "{error}");
+    }
 }
 
 #[test]
