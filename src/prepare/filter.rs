@@ -129,8 +129,8 @@ impl Filter {
         for (Sample(plane, offset, step, pairs), out) in samples.iter().zip(&mut self.samples) {
             let row = &self.planes[*plane].columns[*offset..];
             let columns = &self.columns[usize::from(*pairs)];
-            let out = out.as_flattened_mut();
-            let lanes = out.as_chunks_mut().0;
+            // The last block may be half a column more.
+            let lanes = &mut out.as_flattened_mut().as_chunks_mut().0[..columns.spans.len()];
             match step {
                 1 => columns.along_rows::<1>(row, lanes),
                 2 => columns.along_rows::<2>(row, lanes),
@@ -138,7 +138,7 @@ impl Filter {
                 _ => columns.along_rows::<4>(row, lanes),
             }
             if *pairs {
-                for sample in out {
+                for sample in lanes.as_flattened_mut() {
                     *sample = (*sample - (128 << LUMA_BITS)) << (CHROMA_BITS - LUMA_BITS);
                 }
             }

@@ -267,6 +267,21 @@ fn places_keep_the_aspect_ratio_and_the_middle() {
 }
 
 #[test]
+fn what_lies_behind_an_odd_row_stays_as_it_was() {
+    let frame = random_frame(PixelFormat::Nv12, 1, 3);
+    let spec = u8_spec(Axes::Nchw, Color::Rgb, 16, 16);
+    let mut prepare = Prepare::new(spec);
+    let all = |width, height| Rect { x: 0, y: 0, width, height };
+    let placement = Placement { source: all(1, 3), target: all(1, 16), input: [16, 16] };
+    for _ in 0..4 {
+        run(&mut prepare, &frame, &placement);
+    }
+    for chroma in &prepare.filter.samples()[1..] {
+        assert_eq!(chroma.as_flattened()[along::ROWS..], [0; 8]);
+    }
+}
+
+#[test]
 fn bars_are_black_pixels() {
     let mut spec = u8_spec(Axes::Nchw, Color::Rgb, 4, 4);
     spec.element = Element::F32;
