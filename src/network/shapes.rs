@@ -3,8 +3,8 @@
 //! Nodes whose inputs are all constant are computed then. tract makes their values before it looks
 //! how large they are, and a Pad or Resize of one number can be larger than any memory. And some
 //! of its rules count the axes but one or two, or up to one: on and on where there are fewer. Where
-//! it expects a number it reads it, even from a tensor that has none; and a window slides over as many
-//! axes as its attributes have numbers, whether the picture has them or not.
+//! it expects a number it reads it, even from a tensor that has none; and a window slides over as
+//! many axes as its attributes have numbers, whether the picture has them or not.
 
 use std::collections::HashMap;
 use tract_onnx::pb::{GraphProto, NodeProto};
@@ -23,7 +23,6 @@ const AXES: [(&str, usize, i64); 7] = [
     ("Dft", 0, 1),
     ("Dft17", 0, 1),
 ];
-
 /// tract's operators that take lists, which may be empty.
 const LISTS: [&str; 15] = [
     "Cast",
@@ -46,10 +45,10 @@ const LISTS: [&str; 15] = [
 /// Finds out all types and shapes of a model made of `graph`.
 pub fn analyse(model: &mut InferenceModel, graph: Option<&GraphProto>) -> TractResult<()> {
     // By their first outputs: names of nodes may be missing, or be there twice.
-    let first = |node: &NodeProto| node.output.iter().find(|name| !name.is_empty()).cloned();
     let nodes = graph.iter().flat_map(|graph| &graph.node);
-    let written: HashMap<String, &NodeProto> =
-        nodes.filter_map(|node| Some((first(node)?, node))).collect();
+    let written: HashMap<&str, &NodeProto> = nodes
+        .filter_map(|node| Some((&**node.output.iter().find(|name| !name.is_empty())?, node)))
+        .collect();
     for id in 0..model.nodes().len() {
         let written = model.outlet_label(id.into()).and_then(|name| written.get(name));
         let node = model.node_mut(id);
@@ -93,7 +92,8 @@ fn window(node: &NodeProto) -> Vec<(&'static str, usize)> {
     }
 }
 
-/// An operator that fails where tract's would not end, or takes memory without bound.
+/// An operator that fails where tract's would not end, would take memory without bound, or would
+/// read what is not there.
 #[derive(Clone, Debug)]
 struct Guarded {
     op: Box<dyn InferenceOp>,
@@ -147,19 +147,17 @@ impl InferenceOp for Guarded {
         if empty && !LISTS.contains(&&*name) {
             bail!("takes an empty constant; expected a value");
         }
-        let rank = inputs.first().and_then(|input| input.shape.rank().concretize());
-        if let (Some(axis), Some(rank)) = (self.axis, rank)
-            && !(-rank..=rank).contains(&axis)
-        {
-            bail!("its axis is {axis}, but its first input has {rank} axes");
-        }
-        for (attribute, found) in &self.window {
-            let Some(spatial) = rank.map(|rank| rank - 2) else { continue };
-            let expected = if *attribute == "pads" { 2 * spatial } else { spatial };
-            if spatial < 1 || expected != *found as i64 {
-                bail!(
-                    "its {attribute} are {found} numbers; its first input has {spatial} axes beside batch and channels"
-                );
+        if let Some(rank) = inputs.first().and_then(|input| input.shape.rank().concretize()) {
+            if let Some(axis) = self.axis.filter(|axis| !(-rank..=rank).contains(axis)) {
+                bail!("its axis is {axis}, but its first input has {rank} axes");
+            }
+            for (attribute, found) in &self.window {
+                // Beside batch and channels.
+                let spatial = rank - 2;
+                let expected = if *attribute == "pads" { 2 * spatial } else { spatial };
+                if spatial < 1 || expected != *found as i64 {
+                    bail!("has {found} {attribute}, but its first input has {rank} axes");
+                }
             }
         }
         if let Some(constants) = constants.into_iter().collect::<Option<TVec<_>>>() {
