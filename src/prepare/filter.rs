@@ -129,7 +129,7 @@ impl Filter {
         for (Sample(plane, offset, step, pairs), out) in samples.iter().zip(&mut self.samples) {
             let row = &self.planes[*plane].columns[*offset..];
             let columns = &self.columns[usize::from(*pairs)];
-            // The last block may be half a column more.
+            // The last block may have room for a column more.
             let lanes = &mut out.as_flattened_mut().as_chunks_mut().0[..columns.spans.len()];
             match step {
                 1 => columns.along_rows::<1>(row, lanes),
