@@ -171,20 +171,19 @@ class Parts:
     def __init__(self, pictures: np.ndarray, masks: np.ndarray):
         self.pictures, self.masks = pictures, masks
         self.pixels = np.array([np.bincount(mask[::4, ::4].ravel(), minlength=CLASSES)[3:] for mask in masks])
-        self.weigh(0.5)
 
-    def weigh(self, power: float) -> None:
+    def draw(
+        self, random: np.random.Generator, number: int, size: tuple, power: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         covered = self.pixels**power
-        self.covered = covered / covered.mean(0) * (1, 2, 2, 2)
-        self.ends = self.covered.sum(1).cumsum()
-
-    def draw(self, random: np.random.Generator, number: int, size: tuple) -> tuple[torch.Tensor, torch.Tensor]:
+        covered = covered / covered.mean(0) * (1, 2, 2, 2)
+        ends = covered.sum(1).cumsum()
         height, width = size
         x, y = np.empty((number, *size, 3), np.float32), np.empty((number, *size), np.int64)
         for n in range(number):
             if random.integers(4):
-                at = np.searchsorted(self.ends, random.uniform(0, self.ends[-1]))
-                thing = 3 + random.choice(4, p=self.covered[at] / self.covered[at].sum())
+                at = np.searchsorted(ends, random.uniform(0, ends[-1]))
+                thing = 3 + random.choice(4, p=covered[at] / covered[at].sum())
                 place = random.choice(np.flatnonzero(self.masks[at, ::4, ::4] == thing))
                 row, column = (4 * place for place in divmod(place, WIDTH // 4))
                 top = np.clip(row - random.integers(height), 0, HEIGHT - height)
@@ -220,7 +219,7 @@ def norms(network: nn.Module) -> list[nn.BatchNorm2d]:
     return [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
 
 
-def settle(network: nn.Module, parts: Parts, number: int, size: tuple) -> None:
+def settle(network: nn.Module, parts: Parts, *part) -> None:
     """Means and deviations under the weights as they are; those gathered on the way lag behind."""
     for norm in norms(network):
         norm.reset_running_stats()
@@ -229,7 +228,7 @@ def settle(network: nn.Module, parts: Parts, number: int, size: tuple) -> None:
     random = np.random.default_rng(SEED)
     with torch.no_grad():
         for _ in range(30):
-            network(parts.draw(random, number, size)[0])
+            network(parts.draw(random, *part)[0])
     for norm in norms(network):
         norm.momentum = 0.1
     network.eval()
@@ -254,8 +253,6 @@ def train(network: nn.Module, cycles: list[tuple], work: Path, state: Path) -> N
         cycle = np.searchsorted(ends, step, side="right")
         steps, largest, number, size, _, drawing = cycles[cycle]
         into = step - (ends[cycle] - steps)
-        if into == 0 or step == done:
-            parts.weigh(drawing)
         rate = largest * min(1, into / 100) * (1 + np.cos(np.pi * into / steps)) / 2
         optimizer.param_groups[0]["lr"] = float(rate)
         network.train()
@@ -264,7 +261,7 @@ def train(network: nn.Module, cycles: list[tuple], work: Path, state: Path) -> N
         if whole:
             for norm in norms(network):
                 norm.eval()
-        x, y = parts.draw(random, number, size)
+        x, y = parts.draw(random, number, size, drawing)
         with torch.autocast("cpu", torch.bfloat16):
             fine, sixteenth, eighth = network(x)
         loss = losses[cycle]
@@ -279,7 +276,7 @@ def train(network: nn.Module, cycles: list[tuple], work: Path, state: Path) -> N
             recent = []
         if (step + 1) % EVERY == 0 or step + 1 in ends:
             if not whole:
-                settle(network, parts, number, size)
+                settle(network, parts, number, size, drawing)
             kept = (step + 1, network.state_dict(), optimizer.state_dict(), random.bit_generator.state)
             torch.save(kept, state.with_suffix(".part"))
             state.with_suffix(".part").replace(state)
