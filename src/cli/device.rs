@@ -2,8 +2,8 @@
 
 use super::Failure;
 use super::arguments::RunArguments;
-use super::ready::{Ready, Unready, prepare};
-use super::reload::{self, Taken, Watched};
+use super::ready::{Ready, Unready, check_model, prepare};
+use super::reload::{self, Next, Taken, Watched};
 use super::run::DEMO_FOLDER;
 use crate::compose::{Compositor, Scene, Settings, Shown, Status};
 use crate::config::board::Board;
@@ -19,6 +19,7 @@ use crate::record::{self, Recorded, Recording};
 use serde::Serialize;
 use std::cell::{Cell, RefCell};
 use std::io::{self, IsTerminal, Write};
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -91,22 +92,37 @@ impl Device<'_> {
         if self.arguments.stay {
             say(&mut self.displays, Shown::Starting);
         }
+        let arguments = self.arguments;
+        let mut next = None;
         loop {
-            let board = self.arguments.board().map_err(Unready::Other);
-            let mut watched = Watched::of(self.arguments, board.as_ref().ok());
-            if let Ok(board) = &board {
-                reload::within(&self.guard, self.arguments, board)?;
-            }
-            let ready = board.and_then(|board| Ok((prepare(self.arguments, &board)?, board)));
-            match ready {
-                Ok((ready, board)) => {
-                    if !self.show(ready, &board, &mut watched)? {
-                        return Ok(());
-                    }
+            let mut watched = Watched::of(arguments);
+            let read = match next.take() {
+                Some(Next { board, checked, watched: since }) => {
+                    watched = since;
+                    Ok((board, checked))
                 }
+                None => {
+                    let board = arguments.board().map_err(Unready::Other);
+                    if let Ok(board) = &board {
+                        watched.add(arguments, board);
+                        reload::within(&self.guard, arguments, board)?;
+                    }
+                    board.and_then(|board| {
+                        let checked = check_model(arguments, &board).map_err(Unready::Model)?;
+                        Ok((board, checked))
+                    })
+                }
+            };
+            let ready =
+                read.and_then(|(board, checked)| Ok((prepare(arguments, &board, checked)?, board)));
+            match ready {
+                Ok((ready, board)) => match self.show(ready, &board, &mut watched)? {
+                    Some(changed) => next = Some(*changed),
+                    None => return Ok(()),
+                },
                 Err(unready) => {
                     say(&mut self.displays, unready.shown());
-                    if !self.arguments.stay || !self.wait(&unready, &mut watched) {
+                    if !arguments.stay || !self.wait(&unready, &mut watched) {
                         return Err(unready.into());
                     }
                 }
@@ -133,13 +149,13 @@ impl Device<'_> {
         })
     }
 
-    /// Shows until the end; true when it is to be shown anew with other parts.
+    /// Shows until the end; what it is to be shown anew with, if it is.
     fn show(
         &mut self,
         ready: Ready,
         board: &Board,
         watched: &mut Watched,
-    ) -> Result<bool, Failure> {
+    ) -> Result<Option<Box<Next>>, Failure> {
         let arguments = self.arguments;
         if io::stdout().is_terminal() && io::stdin().is_terminal() {
             log::info!("keys: {}", KEYS);
@@ -177,14 +193,14 @@ impl Device<'_> {
         let (signals, guard, journal) = (&self.signals, &self.guard, self.journal.as_ref());
         let (displays, watchdog) = (&mut self.displays, &mut self.watchdog);
         let metrics = &self.metrics;
-        let summary = std::thread::scope(|scope| {
-            let _over = SetOnDrop(&over);
-            scope.spawn(|| {
+        let (summary, next) = std::thread::scope(|scope| {
+            let ending = SetOnDrop(&over);
+            let follower = scope.spawn(|| {
                 let over = || over.load(Ordering::Relaxed);
                 let taken = Taken { arguments, board, guard, journal, metrics };
-                reload::follow(&taken, watched, &changes, &signals.again, &over);
+                reload::follow(&taken, watched, &changes, &signals.again, &over)
             });
-            pipeline::run(Job {
+            let summary = pipeline::run(Job {
                 segmenter: ready.checked.segmenter,
                 inference: ready.checked.inference,
                 camera: ready.camera,
@@ -200,15 +216,18 @@ impl Device<'_> {
                 journal,
                 recorder,
                 metrics,
-            })
-        })?;
+            });
+            drop(ending);
+            (summary, follower.join().unwrap_or_else(|panic| resume_unwind(panic)))
+        });
+        let summary = summary?;
         let recording = recording.map(Recording::finish);
-        if changes.take_again() && !self.signals.stopped() {
+        if next.is_some() && !self.signals.stopped() {
             self.metrics.count(|figures| figures.reloads += 1);
-            return Ok(true);
+            return Ok(next);
         }
         self.summarize(&summary, recording)?;
-        Ok(false)
+        Ok(None)
     }
 
     fn summarize(&self, summary: &Summary, recording: Option<Recorded>) -> Result<(), Failure> {

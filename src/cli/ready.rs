@@ -82,8 +82,12 @@ pub fn check_model(arguments: &RunArguments, board: &Board) -> Result<Checked, F
     Ok(Checked { segmenter, inference, settings })
 }
 
-pub fn prepare(arguments: &RunArguments, board: &Board) -> Result<Ready, Unready> {
-    let checked = check_model(arguments, board).map_err(Unready::Model)?;
+/// Opens the camera for a model.
+pub fn prepare(
+    arguments: &RunArguments,
+    board: &Board,
+    checked: Checked,
+) -> Result<Ready, Unready> {
     let camera = arguments.camera.clone().or_else(|| board.camera());
     let camera = camera.unwrap_or_else(|| DEMO_CAMERA.to_owned());
     let demo = arguments.camera.is_none() && !arguments.stay && camera == DEMO_CAMERA;

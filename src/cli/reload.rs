@@ -40,14 +40,24 @@ struct Stamp {
 }
 
 impl Watched {
-    /// The board file, the model's files and its card, as far as they are files.
-    pub fn of(arguments: &RunArguments, board: Option<&Board>) -> Watched {
-        let model = arguments.model.as_deref().or(board.and_then(|board| board.model.as_deref()));
-        let named = [arguments.board.as_deref(), model.filter(|model| *model != BUILT_IN)];
+    /// The board file, the model's files and its card, as far as they are files and named.
+    pub fn of(arguments: &RunArguments) -> Watched {
+        let model = arguments.model.as_deref().filter(|model| *model != BUILT_IN);
+        let named = [arguments.board.as_deref(), model];
         let mut paths: Vec<PathBuf> = named.into_iter().flatten().map(PathBuf::from).collect();
         paths.extend(arguments.card.card.clone());
         let taken = stamps(&paths);
         Watched { paths, seen: taken.clone(), taken }
+    }
+
+    /// And the files of the board's model, when that is the one to run.
+    pub fn add(&mut self, arguments: &RunArguments, board: &Board) {
+        let model = board.model.as_deref().filter(|model| *model != BUILT_IN);
+        if let (None, Some(model)) = (&arguments.model, model) {
+            self.paths.push(PathBuf::from(model));
+            self.taken.extend(stamps(&self.paths[self.paths.len() - 1..]));
+            self.seen.clone_from(&self.taken);
+        }
     }
 
     /// Something is different, and has been since the last look: nobody writes any more.
@@ -106,20 +116,31 @@ pub struct Taken<'a> {
     pub metrics: &'a Metrics,
 }
 
-/// Takes or refuses changes until the run is over. `watched` is from before its files were read.
+/// What the next run is made of: the files as they were read and tried, not as they are by then.
+pub struct Next {
+    pub board: Board,
+    pub checked: Checked,
+    /// From before the others were read.
+    pub watched: Watched,
+}
+
+/// Takes or refuses changes until the run is over; what it has to begin again with.
 pub fn follow(
     run: &Taken,
     watched: &mut Watched,
     changes: &Changes,
     asked: &AtomicBool,
     over: &dyn Fn() -> bool,
-) {
+) -> Option<Box<Next>> {
     while wait(watched, asked, over) {
         watched.seen = stamps(&watched.paths);
         watched.take();
         match change(run) {
             Ok(Change::Model(checked)) => changes.swap(checked.segmenter),
-            Ok(Change::All) => changes.begin_again(),
+            Ok(Change::All(next)) => {
+                changes.begin_again();
+                return Some(next);
+            }
             Err(failure) => {
                 log::error!("the change is not taken: {failure}");
                 run.metrics.count(|figures| figures.refused += 1);
@@ -130,12 +151,13 @@ pub fn follow(
             }
         }
     }
+    None
 }
 
 enum Change {
     /// Nothing but the model may be different.
     Model(Box<Checked>),
-    All,
+    All(Box<Next>),
 }
 
 /// Refuses what lies outside of the folders that were known when the guard was put up: no process
@@ -153,7 +175,9 @@ pub fn within(guard: &Guard, arguments: &RunArguments, board: &Board) -> Result<
 /// What the files say now, checked as far as that goes beside a run.
 fn change(run: &Taken) -> Result<Change, Failure> {
     let Taken { arguments, board, guard, .. } = run;
+    let mut watched = Watched::of(arguments);
     let now = arguments.board()?;
+    watched.add(arguments, &now);
     within(guard, arguments, &now)?;
     let checked = check_model(arguments, &now)?;
     if arguments.display.is_empty() && now.displays() != board.displays() {
@@ -167,7 +191,11 @@ fn change(run: &Taken) -> Result<Change, Failure> {
     if let Some(camera) = camera.filter(|camera| !camera.starts_with("v4l2:")) {
         camera::open(&camera, Wanted::default())?;
     }
-    Ok(if now.says_the_same(board) { Change::Model(Box::new(checked)) } else { Change::All })
+    Ok(if now.says_the_same(board) {
+        Change::Model(Box::new(checked))
+    } else {
+        Change::All(Box::new(Next { board: now, checked, watched }))
+    })
 }
 
 #[cfg(test)]
@@ -184,7 +212,7 @@ mod tests {
             model: Some(model.to_str().unwrap().to_owned()),
             ..RunArguments::default()
         };
-        let mut watched = Watched::of(&arguments, None);
+        let mut watched = Watched::of(&arguments);
         assert!(!watched.changed());
         fs::write(model.join("model.toml"), "12").unwrap();
         assert!(!watched.changed(), "it may still be written");
@@ -204,7 +232,8 @@ mod tests {
     #[test]
     fn the_built_in_model_has_no_files() {
         let board = Board::open("host").unwrap();
-        let mut watched = Watched::of(&RunArguments::default(), Some(&board));
+        let mut watched = Watched::of(&RunArguments::default());
+        watched.add(&RunArguments::default(), &board);
         assert!(watched.paths.is_empty());
         assert!(!watched.changed());
     }

@@ -33,11 +33,6 @@ impl Changes {
         self.again.store(true, Ordering::Relaxed);
     }
 
-    /// The run ended to begin again; asking forgets it.
-    pub fn take_again(&self) -> bool {
-        self.again.swap(false, Ordering::Relaxed)
-    }
-
     pub(super) fn again(&self) -> bool {
         self.again.load(Ordering::Relaxed)
     }

@@ -164,6 +164,40 @@ fn another_camera_in_the_board_file_is_taken_without_a_restart() {
     assert_eq!(running.stop().0, Some(0));
 }
 
+/// The model is read at the start and for the check. A third time the power would go: what was
+/// checked is what runs, whatever became of its file.
+#[test]
+fn a_changed_board_file_begins_anew_with_the_model_that_was_checked() {
+    let place = Place::new();
+    let model = place.write("only.onnx", &onnx::always(1, 2, 48, 64));
+    let board = |stale: u32| format!("name='b'\nmodel='{model}'\nstale_after_ms={stale}\n");
+    let file = place.write("board.toml", board(500).as_bytes());
+    let log = place.text("log");
+    let mut command = run(&["--board", &file, "--log", &log]);
+    let cut = format!("only.onnx:3:{}", place.text("cut"));
+    command.env("LD_PRELOAD", faulty_system()).env("SEGCAM_CUT", cut);
+    let running = Running::start(command);
+    running.until("picture", all_of(1));
+    let starts = || call(&["log", &log]).out.matches("  start  ").count();
+    assert_eq!(starts(), 1);
+
+    place.write("board.toml", board(600).as_bytes());
+    let end = Instant::now() + LIMIT;
+    while starts() < 2 {
+        assert!(Instant::now() < end, "the change is not taken");
+        running.until("picture", all_of(1));
+    }
+    running.until("picture after it", all_of(1));
+    let (code, words) = running.stop();
+    assert_eq!(code, Some(0), "{words}");
+
+    // Not so when it must be read.
+    let mut command = run(&["--board", &file]);
+    let cut = format!("only.onnx:1:{}", place.text("cut"));
+    command.env("LD_PRELOAD", faulty_system()).env("SEGCAM_CUT", cut);
+    assert_eq!(command.output().unwrap().status.code(), None, "the power goes");
+}
+
 #[test]
 fn what_is_wrong_at_the_start_is_mended_without_a_restart() {
     let place = Place::new();
