@@ -164,3 +164,51 @@ fn placements(prepare: &Prepare, frame: &Frame, fit: Fit) -> Vec<Placement> {
     };
     (0..columns * rows).map(tile).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::card::Color;
+
+    /// Grey, where a pixel's level is its place: 7 times its column and 10 times its row.
+    fn level(x: u32, y: u32) -> u8 {
+        (7 * x + 10 * y) as u8
+    }
+
+    fn read(width: u32, height: u32, side: u32) -> Pictures {
+        let folder = tempfile::tempdir().unwrap();
+        let pixels: Vec<u8> = (0..width * height).map(|at| level(at % width, at / width)).collect();
+        let picture = image::GrayImage::from_raw(width, height, pixels).unwrap();
+        picture.save(folder.path().join("picture.png")).unwrap();
+        let spec = InputSpec {
+            element: Element::F32,
+            axes: Axes::Nchw,
+            color: Color::Gray,
+            mean: [0.0; 3],
+            std: [1.0; 3],
+            height: side,
+            width: side,
+        };
+        Pictures::read(folder.path(), spec, Fit::Tile).unwrap()
+    }
+
+    #[test]
+    fn tiles_of_a_large_picture_hold_its_corners() {
+        let pictures = read(20, 12, 8);
+        assert_eq!((pictures.len(), pictures.files), (4, 1));
+        let corners = [level(0, 0), level(12, 0), level(0, 4), level(12, 4)];
+        let first: Vec<u8> = pictures.inputs.iter().map(|input| input.pixels[0]).collect();
+        assert_eq!(first, corners);
+        assert_eq!(pictures.inputs[3].pixels[63], level(19, 11));
+        assert_eq!(pictures.area(3), [0.0, 1.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn a_picture_smaller_than_its_tile_goes_on_as_its_mirror_image() {
+        let pictures = read(8, 4, 8);
+        assert_eq!(pictures.len(), 1);
+        let column: Vec<u8> = pictures.inputs[0].pixels.iter().step_by(8).copied().collect();
+        let rows = [2, 1, 0, 1, 2, 3, 2, 1];
+        assert_eq!(column, rows.map(|y| level(0, y)));
+    }
+}
