@@ -220,7 +220,10 @@ fn window(model: &Model) -> Rect {
 }
 
 /// An output tensor as the decoder takes it.
-fn scores<'a>(tensor: &'a Tensor, spec: &OutputSpec) -> Result<Scores<'a>, SegmentError> {
+pub(crate) fn scores<'a>(
+    tensor: &'a Tensor,
+    spec: &OutputSpec,
+) -> Result<Scores<'a>, SegmentError> {
     fn read<'a, T: tract_onnx::prelude::Datum>(
         tensor: &'a Tensor,
         wrap: fn(&'a [T]) -> Elements<'a>,

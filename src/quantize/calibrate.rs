@@ -1,11 +1,13 @@
 //! The float network on all calibration pictures: statistics of its tensors, and its masks.
 
 use super::QuantizeError;
+use super::divergence::Distribution;
 use super::net::Facts;
-use super::run::{self, labels, values};
+use super::run::{self, distribution, labels, values};
 use super::search::Context;
 use super::statistics::Statistics;
 use crate::network::lower::Fact;
+use crate::network::model::OutputSpec;
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
@@ -16,6 +18,8 @@ pub struct Calibration {
     pub statistics: HashMap<String, Statistics>,
     /// By picture, by mask.
     pub masks: Vec<Vec<Vec<u8>>>,
+    /// By picture that a trial looks at, by mask.
+    pub distributions: HashMap<usize, Vec<Option<Distribution>>>,
     /// All inferences, and the median one.
     pub time: Duration,
     pub inference: Duration,
@@ -45,10 +49,12 @@ pub fn calibrate(
     let mut calibration = Calibration {
         statistics: HashMap::new(),
         masks: Vec::new(),
+        distributions: HashMap::new(),
         time: Duration::ZERO,
         inference: Duration::ZERO,
     };
     let mut times = Vec::new();
+    let tried = context.tried();
     let parts = parts(&wanted, facts);
     let count = parts.len() * pictures.len();
     for (part, taps) in parts.iter().enumerate() {
@@ -64,9 +70,15 @@ pub fn calibrate(
                 part * pictures.len() + index + 1
             ));
             if part == 0 {
-                let masks: Result<Vec<Vec<u8>>, QuantizeError> =
+                let labels: Result<Vec<Vec<u8>>, QuantizeError> =
                     masks.iter().map(|spec| labels(&results[spec.index], spec)).collect();
-                calibration.masks.push(masks?);
+                calibration.masks.push(labels?);
+                if tried.contains(&index) {
+                    let of = |spec: &OutputSpec| {
+                        distribution(&results[spec.index], spec, pictures.area(index), None)
+                    };
+                    calibration.distributions.insert(index, masks.iter().map(of).collect());
+                }
             }
             for (name, result) in names.iter().zip(&results) {
                 let used = full.contains(name) || means.contains(name);

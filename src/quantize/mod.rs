@@ -10,6 +10,7 @@
 
 mod bias;
 mod calibrate;
+mod divergence;
 mod equalize;
 mod fold;
 mod linear;

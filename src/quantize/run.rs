@@ -1,13 +1,17 @@
 //! Networks at work on the calibration pictures: values of chosen tensors, and masks.
 
 use super::QuantizeError;
+use super::divergence::Distribution;
 use super::pictures::Pictures;
 use crate::config::card::{Axes, Card, Kind};
+use crate::evaluate::Meaning;
 use crate::network::load::{Network, Options, Resolve, load};
 use crate::network::model::OutputSpec;
 use crate::network::plan::Session;
 use crate::network::specs::output_spec;
 use crate::prepare::InputSpec;
+use crate::segment::scores;
+use std::ops::Range;
 use tract_onnx::pb::{ModelProto, ValueInfoProto};
 use tract_onnx::prelude::*;
 
@@ -94,14 +98,38 @@ pub fn labels(tensor: &Tensor, spec: &OutputSpec) -> Result<Vec<u8>, QuantizeErr
     Ok((0..pixels).map(label).collect())
 }
 
+/// The probabilities that an output gives, read as `like` was. None of ids, and of what is no
+/// number.
+pub fn distribution(
+    tensor: &Tensor,
+    spec: &OutputSpec,
+    area: [f64; 4],
+    like: Option<&Distribution>,
+) -> Option<Distribution> {
+    let scores = scores(tensor, spec).ok()?;
+    let meaning = match like {
+        Some(like) => like.meaning,
+        None => Meaning::of(spec.kind, &scores)?,
+    };
+    let (columns, rows) = within(spec, area);
+    Some(Distribution::new(&scores, meaning, columns, rows))
+}
+
+/// The columns and rows of the picture's area.
+fn within(spec: &OutputSpec, [left, right, top, bottom]: [f64; 4]) -> (Range<usize>, Range<usize>) {
+    let along = |share: f64, length: usize| (share * length as f64).round() as usize;
+    (
+        along(left, spec.width)..along(right, spec.width),
+        along(top, spec.height)..along(bottom, spec.height),
+    )
+}
+
 /// How many pixels of the picture's area agree, and how many there are.
 pub fn agreement(a: &[u8], b: &[u8], spec: &OutputSpec, area: [f64; 4]) -> (u64, u64) {
-    let [left, right, top, bottom] = area;
-    let along = |share: f64, length: usize| (share * length as f64).round() as usize;
-    let (left, right) = (along(left, spec.width), along(right, spec.width));
+    let (columns, rows) = within(spec, area);
     let (mut same, mut all) = (0, 0);
-    for y in along(top, spec.height)..along(bottom, spec.height) {
-        let row = y * spec.width + left..y * spec.width + right;
+    for y in rows {
+        let row = y * spec.width + columns.start..y * spec.width + columns.end;
         all += row.len() as u64;
         same += a[row.clone()].iter().zip(&b[row]).filter(|(a, b)| a == b).count() as u64;
     }

@@ -1,5 +1,5 @@
-//! Tries ways to quantize on some of the calibration pictures and keeps the one whose masks agree
-//! best with the float network's. How much is tried does not depend on how long it takes, so that
+//! Tries ways to quantize on some of the calibration pictures and keeps the one whose
+//! probabilities are nearest to the float network's. How much is tried does not depend on how long it takes, so that
 //! two runs give the same file.
 
 use super::bias::correct;
@@ -10,7 +10,7 @@ use super::net::{Facts, Net};
 use super::noise::{end, noise};
 use super::pictures::Pictures;
 use super::range::{Bytes, Method, Range};
-use super::run::{self, Loading, agreement, labels};
+use super::run::{self, Loading, agreement, distribution, labels};
 use super::scheme::{Scheme, scheme};
 use super::{QuantizeError, ranges, write};
 use crate::network::model::OutputSpec;
@@ -22,23 +22,21 @@ use tract_onnx::pb::{ModelProto, NodeProto};
 const TRIAL_PICTURES: usize = 12;
 /// Agreement that is good enough not to leave more in float.
 const ENOUGH: f64 = 0.99;
-/// What leaving layers in float has to gain, in agreement.
-const WORTH: f64 = 0.003;
+/// What leaving layers in float has to leave of the distance, at most.
+const WORTH: f64 = 0.85;
 /// The share of the multiply-accumulates that may be left in float for it.
 const AFFORDED: f64 = 0.15;
 /// Layers that are left in float together, at most.
 const RESCUED: [usize; 2] = [3, 8];
 /// Activations beyond it mean that the pictures are not what the network was trained on.
 const STRANGE: f32 = 1e5;
-/// Differences of agreement up to it say nothing about other pictures.
-const CHANCE: f64 = 0.001;
+/// Distances that differ by less say nothing about other pictures.
+const CHANCE: f64 = 0.97;
 /// A layer that loses less, in dB, is not the cause.
 const LOSS: f64 = 1.0;
 
 const METHODS: [Method; 4] =
     [Method::SquaredError, Method::Percentile(1e-4), Method::MinMax, Method::Percentile(5e-4)];
-
-const STRENGTHS: [f64; 2] = [0.5, 1.0];
 
 pub struct Context<'a> {
     pub loading: &'a Loading<'a>,
@@ -50,6 +48,15 @@ pub struct Context<'a> {
     pub facts: &'a Facts,
     pub masks: &'a [OutputSpec],
     pub pictures: &'a Pictures,
+}
+
+impl Context<'_> {
+    /// The pictures that trials look at.
+    pub fn tried(&self) -> Vec<usize> {
+        let count = self.pictures.len();
+        let tried = count.min(TRIAL_PICTURES);
+        (0..tried).map(|index| index * count / tried).collect()
+    }
 }
 
 /// A way to quantize.
@@ -123,34 +130,35 @@ pub fn search(
     };
     let mut best = searcher.trial(first, progress)?;
     let tail = searcher.tail();
-    if best.0 < ENOUGH && !tail.is_empty() {
-        let choice = Choice { kept: tail, ..best.1.clone() };
+    if best.agreement < ENOUGH && !tail.is_empty() {
+        let choice = Choice { kept: tail, ..best.choice.clone() };
         let trial = searcher.trial(choice, progress)?;
-        best = if trial.0 >= best.0 + WORTH { trial } else { best };
+        best = if trial.distance <= WORTH * best.distance { trial } else { best };
     }
     let methods = if method.is_some() { &[][..] } else { &METHODS[1..] };
     for method in methods {
-        let choice = Choice { method: *method, ..best.1.clone() };
+        let choice = Choice { method: *method, ..best.choice.clone() };
         best = better(best, searcher.trial(choice, progress)?);
     }
-    let choice = Choice { corrected: true, ..best.1.clone() };
-    best = better(best, searcher.trial(choice, progress)?);
-    let method_found = best.1.method;
-    for strength in STRENGTHS {
-        let choice = Choice { strength, ..best.1.clone() };
-        best = better(best, searcher.trial(choice, progress)?);
+    // Equalized channels want corrected biases, and maybe other ranges: tried together.
+    let own = best.choice.method;
+    let other = method.is_none().then_some(METHODS[0]).filter(|other| *other != own);
+    let choice = Choice { corrected: true, ..best.choice.clone() };
+    let mut found = searcher.trial(choice, progress)?;
+    for method in [own].into_iter().chain(other) {
+        let choice = Choice { method, strength: 1.0, corrected: true, ..best.choice.clone() };
+        found = better(found, searcher.trial(choice, progress)?);
     }
-    if best.1.strength > 0.0 {
-        // Equalized channels may ask for other biases and ranges.
-        let choice = Choice { corrected: !best.1.corrected, ..best.1.clone() };
-        best = better(best, searcher.trial(choice, progress)?);
-        let others = METHODS[..2].iter().filter(|other| **other != method_found);
-        for other in others.filter(|_| method.is_none()) {
-            let choice = Choice { method: *other, ..best.1.clone() };
+    best = better(best, found);
+    if best.choice.strength > 0.0 {
+        for choice in [
+            Choice { corrected: false, ..best.choice.clone() },
+            Choice { strength: 0.5, ..best.choice.clone() },
+        ] {
             best = better(best, searcher.trial(choice, progress)?);
         }
     }
-    let mut noise = noise(context, &best.2)?;
+    let mut noise = noise(context, &best.candidate)?;
     let mut notes = Vec::new();
     let largest = calibration.statistics.values().flat_map(|values| &values.histograms);
     let largest = largest.map(|values| values.high.max(-values.low)).fold(0.0, f32::max);
@@ -160,17 +168,17 @@ pub fn search(
              input.color, input.mean and input.std"
         ));
     }
-    if best.0 < ENOUGH {
-        let losers = losers(&best.2, &noise);
+    if best.agreement < ENOUGH {
+        let losers = losers(&best.candidate, &noise);
         best = searcher.rescue(best, &losers, progress)?;
-        if !best.1.kept.is_empty() {
-            noise = super::noise::noise(context, &best.2)?;
+        if !best.choice.kept.is_empty() {
+            noise = super::noise::noise(context, &best.candidate)?;
         }
     }
-    let (_, choice, candidate) = best;
+    let Trial { choice, candidate, .. } = best;
     let all: Vec<usize> = (0..context.pictures.len()).collect();
     progress("comparing masks");
-    let agreement = searcher.agreement(&candidate, &all)?;
+    let (agreement, _) = searcher.compare(&candidate, &all)?;
     if agreement.iter().any(|agreement| *agreement < ENOUGH) {
         let worst: Vec<String> = losers(&candidate, &noise)
             .iter()
@@ -203,11 +211,18 @@ fn losers(candidate: &Candidate, noise: &HashMap<String, f64>) -> Vec<(f64, Stri
     losers
 }
 
-type Trial = (f64, Choice, Candidate);
+struct Trial {
+    /// The mean of the masks.
+    agreement: f64,
+    /// From the float network's probabilities, the sum of the masks.
+    distance: f64,
+    choice: Choice,
+    candidate: Candidate,
+}
 
-/// The one that agrees better; the first where that is no more than chance.
+/// The nearer one; the first where that may be chance.
 fn better(a: Trial, b: Trial) -> Trial {
-    if b.0 > a.0 + CHANCE { b } else { a }
+    if b.distance < CHANCE * a.distance { b } else { a }
 }
 
 struct Searcher<'a> {
@@ -225,11 +240,11 @@ impl Searcher<'_> {
         losers: &[(f64, String)],
         progress: &mut dyn FnMut(&str),
     ) -> Result<Trial, QuantizeError> {
-        let least = best.0 + WORTH;
+        let most = WORTH * best.distance;
         let mut best = best;
         let costs = self.costs();
         let mut left = AFFORDED * costs.values().sum::<f64>();
-        let before = best.1.kept.clone();
+        let before = best.choice.kept.clone();
         left -= before.iter().filter_map(|name| costs.get(name.as_str())).sum::<f64>();
         let affordable = |(_, name): &&(f64, String)| {
             let cost = costs.get(name.as_str()).copied().unwrap_or(0.0);
@@ -241,13 +256,13 @@ impl Searcher<'_> {
         for count in RESCUED {
             let more = losers.iter().take(count).map(|(_, name)| name.clone());
             let kept = before.iter().cloned().chain(more).collect();
-            let choice = Choice { kept, ..best.1.clone() };
+            let choice = Choice { kept, ..best.choice.clone() };
             let trial = self.trial(choice, progress)?;
-            let helps = trial.0 > best.0;
-            if trial.0 >= least {
+            let helps = trial.distance < best.distance;
+            if trial.distance <= most {
                 best = better(best, trial);
             }
-            if !helps || best.0 >= ENOUGH || losers.len() <= count {
+            if !helps || best.agreement >= ENOUGH || losers.len() <= count {
                 break;
             }
         }
@@ -260,11 +275,8 @@ impl Searcher<'_> {
         progress: &mut dyn FnMut(&str),
     ) -> Result<Trial, QuantizeError> {
         let candidate = self.candidate(&choice);
-        let count = self.context.pictures.len();
-        let tried = count.min(TRIAL_PICTURES);
-        let some: Vec<usize> = (0..tried).map(|index| index * count / tried).collect();
-        let agreements = self.agreement(&candidate, &some)?;
-        let score = agreements.iter().sum::<f64>() / agreements.len().max(1) as f64;
+        let (agreements, distance) = self.compare(&candidate, &self.context.tried())?;
+        let agreement = agreements.iter().sum::<f64>() / agreements.len().max(1) as f64;
         let equalized = match choice.strength {
             0.0 => String::new(),
             strength => format!(", equalized ({strength})"),
@@ -275,13 +287,13 @@ impl Searcher<'_> {
             count => format!(", {count} layers in float"),
         };
         let line = format!(
-            "trying {}{equalized}{corrected}{kept}: masks agree to {:.3} %",
+            "trying {}{equalized}{corrected}{kept}: masks agree to {:.3} %, distance {distance:.4}",
             choice.method.name(),
-            100.0 * score
+            100.0 * agreement
         );
         progress(&line);
         log::info!("{line}");
-        Ok((score, choice, candidate))
+        Ok(Trial { agreement, distance, choice, candidate })
     }
 
     /// Multiply-accumulates by node.
@@ -347,20 +359,36 @@ impl Searcher<'_> {
         Candidate { model, names, net, scheme, readers }
     }
 
-    /// The share of pixels that have the float network's class, for each mask.
-    fn agreement(&self, candidate: &Candidate, some: &[usize]) -> Result<Vec<f64>, QuantizeError> {
+    /// The share of pixels that have the float network's class, for each mask; and the distance
+    /// from its probabilities: the root of the divergence, so that a picture on which the float
+    /// network itself is at a loss does not outweigh all others.
+    fn compare(
+        &self,
+        candidate: &Candidate,
+        some: &[usize],
+    ) -> Result<(Vec<f64>, f64), QuantizeError> {
         let Context { loading, masks, pictures, .. } = self.context;
+        let Calibration { masks: labelled, distributions, .. } = self.calibration;
         let mut session = Session::new(&loading.load(&candidate.model)?)?;
         let mut counts = vec![(0, 0); masks.len()];
+        let mut distance = 0.0;
         for index in some {
+            let area = pictures.area(*index);
             let outputs = run::run(&mut session, pictures, *index)?;
             for (mask, (spec, count)) in masks.iter().zip(&mut counts).enumerate() {
-                let own = labels(&outputs[spec.index], spec)?;
-                let float = &self.calibration.masks[*index][mask];
-                let (same, all) = agreement(&own, float, spec, pictures.area(*index));
+                let output = &outputs[spec.index];
+                let (same, all) =
+                    agreement(&labels(output, spec)?, &labelled[*index][mask], spec, area);
                 *count = (count.0 + same, count.1 + all);
+                distance += match distributions.get(index).map(|masks| &masks[mask]) {
+                    Some(Some(float)) => distribution(output, spec, area, Some(float))
+                        .map_or(f64::INFINITY, |own| float.divergence(&own).sqrt()),
+                    // Ids say nothing finer.
+                    _ => (all - same) as f64 / all.max(1) as f64,
+                };
             }
         }
-        Ok(counts.iter().map(|(same, all)| *same as f64 / (*all).max(1) as f64).collect())
+        let shares = counts.iter().map(|(same, all)| *same as f64 / (*all).max(1) as f64);
+        Ok((shares.collect(), distance / some.len().max(1) as f64))
     }
 }
