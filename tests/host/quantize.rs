@@ -143,6 +143,27 @@ fn everything_runs_in_integers_and_the_masks_agree() {
     assert!(first == std::fs::read(place.path("out.onnx")).unwrap());
 }
 
+/// A network of three classes, the last of which is never the best one.
+#[test]
+fn classes_on_no_calibration_picture_are_said() {
+    let place = Place::new();
+    let side = i64::from(SIDE);
+    let never = Graph::new(13)
+        .input("x", DataType::Float, &[1, 3, side, side])
+        .output("scores", DataType::Float)
+        .floats("w", &[3, 3, 1, 1], &[1.0, -1.0, 0.0, -1.0, 1.0, 0.0, 0.0, 0.0, 0.0])
+        .floats("b", &[3], &[0.0, 0.0, -9.0])
+        .node("Conv", &["x", "w", "b"], &["scores"], vec![]);
+    let report = quantize(&place, never, &[]);
+    let notes: Vec<&str> =
+        report["notes"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    let note = notes.iter().find(|note| note.contains("calibration picture"));
+    let note = note.unwrap_or_else(|| panic!("{notes:?}"));
+    assert!(note.starts_with("mask \"scores\": the float network finds class 2 on no"), "{note}");
+    let report = quantize(&place, small(13), &[]);
+    assert!(!report.to_string().contains("on no calibration picture"), "{report}");
+}
+
 #[test]
 fn old_operator_sets_are_raised() {
     let place = Place::new();
