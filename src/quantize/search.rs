@@ -1,6 +1,6 @@
 //! Tries ways to quantize on some of the calibration pictures and keeps the one whose
-//! probabilities are nearest to the float network's. How much is tried does not depend on how long it takes, so that
-//! two runs give the same file.
+//! probabilities are nearest to the float network's. How much is tried does not depend on how long
+//! it takes, so that two runs give the same file.
 
 use super::bias::correct;
 use super::calibrate::{Calibration, calibrate};
